@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check bench format coverage clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "token-proxy needs Python 3.11 or newer; try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.run: pyproject.toml | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.check: pyproject.toml | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group test --group check
+	@touch $@ $(VENV)/.test $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . --group bench
+	@touch $@ $(VENV)/.run
+
+tests/integration/servers/node_modules: tests/integration/servers/package.json
+	@cd tests/integration/servers && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: $(VENV)/.run ## An authorization server, an upstream and the proxy on this machine (ARGS=--once ends by itself)
+	@$(BIN)/token-proxy demo $(ARGS)
+
+test: $(VENV)/.test tests/integration/servers/node_modules ## All tests, with line coverage of proxy/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.run $(ARGS)
+
+check: $(VENV)/.check ## Lint, format, types, layers, dependencies, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/repository
+
+format: $(VENV)/.check ## Rewrite the code as `make check` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.bench ## CPU per request beside nginx and Envoy (needs nginx and wrk from the distribution)
+	@$(BIN)/python benchmarks/compare.py $(ARGS)
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) tests/integration/servers/node_modules build dist
