@@ -70,18 +70,14 @@ KINDS: dict[Fault, Kind] = {
     Fault.CREDENTIAL_UNREADABLE: Kind(
         503, "Our own credential cannot be read", "proxy_configuration_error", retry=True
     ),
-    Fault.TOKEN_WAIT_TIMEOUT: Kind(
-        503, "No token in time", "proxy_internal_error", retry=True
-    ),
+    Fault.TOKEN_WAIT_TIMEOUT: Kind(503, "No token in time", "proxy_internal_error", retry=True),
     Fault.UPSTREAM_UNREACHABLE: Kind(
         502, "The upstream cannot be reached", "destination_unavailable"
     ),
     Fault.UPSTREAM_TIMEOUT: Kind(
         504, "The upstream did not answer in time", "http_response_timeout"
     ),
-    Fault.UPSTREAM_MISSPOKE: Kind(
-        502, "The upstream's answer is broken", "http_protocol_error"
-    ),
+    Fault.UPSTREAM_MISSPOKE: Kind(502, "The upstream's answer is broken", "http_protocol_error"),
     Fault.OVERLOADED: Kind(503, "A limit was reached", "connection_limit_reached", retry=True),
     Fault.SHUTTING_DOWN: Kind(503, "Shutting down", "proxy_internal_response"),
 }

@@ -1,1 +1,1 @@
-
+"""The second listener: `health` decides what to say, `listener` says it."""

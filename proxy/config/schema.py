@@ -9,23 +9,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from proxy.config.secrets import SecretSource
-
-
-def _no_boolean(value: Any) -> Any:
-    # pydantic reads True as 1; a duration of `true` is a mistake, not one second.
-    if isinstance(value, bool):
-        message = "should be a number, not a boolean"
-        raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError, not TypeError
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, allow_inf_nan=False)]
-SecondsOrZero = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(gt=0)]
-CountOrZero = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0)]
+from proxy.config.fields import (
+    AllowedHost,
+    Count,
+    CountOrZero,
+    FieldName,
+    FieldValue,
+    Fraction,
+    HostName,
+    HostPattern,
+    ListenAddress,
+    Listeners,
+    Method,
+    Name,
+    OriginText,
+    OrNothing,
+    Parameters,
+    PathPrefix,
+    Resources,
+    Scope,
+    Seconds,
+    SecondsOrZero,
+    SecretField,
+    Switch,
+    Text,
+    Texts,
+    Token,
+    UrlText,
+    UrlWithQuery,
+)
 
 
 class Section(BaseModel):
@@ -36,155 +50,242 @@ class Section(BaseModel):
         frozen=True,
         # Without this pydantic prints sibling values, secrets among them, into its errors.
         hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
         use_attribute_docstrings=True,
         validate_default=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_heading(cls, value: Any) -> Any:
+        # `limits:` with nothing but comments below it is YAML's null.
+        return {} if value is None else value
+
 
 class Admin(Section):
-    """`admin`: metrics, health."""
+    """`admin`: metrics and health, on a listener of their own."""
 
-    listen: str | None = "127.0.0.1:9090"
-    """Where metrics and health are served; `null` switches it off."""
+    listen: ListenAddress | None = "127.0.0.1:9090"
+    """Where metrics and health are served (read-only, nothing secret, so any address is
+    allowed); `null` switches it off."""
 
 
 class Log(Section):
     """`log`: what is written to standard error."""
 
     format: Literal["auto", "json", "text"] = "auto"
+    """`auto` is JSON unless standard error is a terminal."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe message that is written."""
     access: Literal["off", "errors", "all"] = "errors"
+    """Which requests get a line."""
 
 
 class Limits(Section):
     """`limits`: every bound that no other section names."""
 
     head_bytes_max: Count = 65536
+    """The longest request head (request line and fields)."""
     header_fields_max: Count = 128
+    """The most fields in a request head."""
     body_bytes_max: Count | None = None
+    """The longest request body; unset: no bound."""
     connections_max: Count = 10000
+    """The most connections of callers at once."""
     requests_in_flight_max: Count = 2048
+    """The most requests at once; others get 503 `overloaded`."""
     waiters_per_audience_max: Count = 1024
+    """The most callers that wait for one audience's token; others get 503 `overloaded`."""
     token_response_bytes_max: Count = 65536
+    """The longest answer of a token endpoint."""
     head_seconds: Seconds = 10
+    """How long a caller may take to send a request head."""
     keepalive_seconds: Seconds = 75
+    """How long a caller's idle connection is kept."""
 
 
 class Startup(Section):
-    """`startup`."""
+    """`startup`: when the process counts as started."""
 
     wait_for_tokens_seconds: SecondsOrZero = 0
+    """How long `/startupz` holds out for first tokens before it says yes regardless."""
 
 
 class Shutdown(Section):
-    """`shutdown`."""
+    """`shutdown`: how the process ends."""
 
     drain_seconds: SecondsOrZero = 25
+    """How long requests in flight may take after SIGTERM."""
 
 
 class Tls(Section):
     """`tls`: trust and, if wanted, a client certificate."""
 
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
+    ca_file: Text | None = None
+    """PEM certificates to trust instead of the system's."""
+    certificate_file: Text | None = None
+    """PEM client certificate, with its chain."""
+    key_file: Text | None = None
+    """PEM private key of `certificate_file`, unencrypted; unset: it is in the same file."""
+    server_name: HostName | None = None
+    """The name that the server's certificate must have, if not the URL's host."""
 
 
 class Client(Section):
     """`clients.NAME`: who we are, at which authorization server."""
 
-    token_endpoint: str | None = None
-    issuer: str | None = None
-    discovery: str | None = None
-    client_id: str
-    client_secret: SecretSource | None = None
-    """The secret, from `client_secret` (only `${NAME}` unless inline secrets are allowed) or
-    `client_secret_file`."""
+    token_endpoint: UrlWithQuery | None = None
+    """Where tokens are asked for; this, or `issuer`, or `discovery` is required."""
+    issuer: UrlText | None = None
+    """The issuer whose metadata names the token endpoint (RFC 8414, OpenID Connect Discovery);
+    the `issuer` in the metadata must be this very text."""
+    discovery: UrlWithQuery | None = None
+    """The metadata document's own URL; its `issuer` is checked if `issuer` is set too."""
+    client_id: Text
+    """Our name at the authorization server."""
+    client_secret: SecretField | None = None
+    """Our secret there: `${NAME}`, or text if `allow_inline_secrets` is `true`."""
     authentication: Literal[
         "client_secret_basic", "client_secret_post", "client_secret_basic_and_post", "none"
     ] = "client_secret_basic"
+    """How the client proves itself: `Authorization: Basic`, fields of the body, both, or not."""
     basic_encoding: Literal["form", "raw"] = "form"
-    token_request: Literal["form", "json"] = "form"
-    parameters: dict[str, str | list[str]] = Field(default_factory=dict)
+    """`form` encodes id and secret as RFC 6749 §2.3.1 says; `raw` sends them as UTF-8, for servers
+    that do not decode."""
+    token_request: Literal["form", "json"] = "form"  # noqa: S105 - a media type
+    """The media type of the token request's body."""
+    parameters: Parameters = Field(default_factory=dict)
+    """Further fields of every token request; a list repeats the field, in JSON it is an array."""
     tls: Tls = Tls()
-    http_proxy: str | None = None
+    """TLS to the authorization server."""
+    http_proxy: OriginText | None = None
+    """Egress proxy for token requests; the environment's proxies are not used."""
     timeout_seconds: Seconds = 10
-    allow_http: bool = False
+    """One token request, from connecting to the last byte."""
+    allow_http: Switch = False
+    """Allows plain `http` to a host that is not loopback: the secret travels in clear."""
 
 
 class Audience(Section):
     """`audiences.NAME`: a token we want."""
 
     client: str
-    audience: list[str] = Field(default_factory=list)
-    resource: list[str] = Field(default_factory=list)
-    scope: str | None = None
-    """A string, or a list that is joined by spaces."""
-    parameters: dict[str, str | list[str]] = Field(default_factory=dict)
-    renew_at: Annotated[float, BeforeValidator(_no_boolean), Field(gt=0, lt=1)] = 0.75
+    """The name of the client that asks for it."""
+    audience: Texts = Field(default_factory=list)
+    """Sent as `audience`: one, or a list."""
+    resource: Resources = Field(default_factory=list)
+    """Sent as `resource` (RFC 8707): one absolute URI, or a list."""
+    scope: Scope = None
+    """Sent as `scope`: text, or a list that is joined by spaces."""
+    parameters: Parameters = Field(default_factory=dict)
+    """Added to the client's; of two with one name this one is sent."""
+    renew_at: Fraction = 0.75
+    """The fraction of the lifetime after which renewal starts; a random ±0.05 spreads a fleet."""
     default_lifetime_seconds: Seconds = 300
-    prefetch: bool = True
+    """Believed when the answer has no `expires_in` and the token is no JWT with `exp`."""
+    prefetch: Switch = True
+    """Fetch at start instead of on the first request."""
     idle_seconds: Seconds = 86400
+    """Unused this long, the token is let go."""
     wait_seconds_max: Seconds = 15
-    header: str = "Authorization"
-    scheme: str | None = None
+    """How long one caller waits for a token before it gets 503."""
+    header: FieldName = "Authorization"
+    """The field that carries the token."""
+    scheme: Token | None = None
+    """What stands before the token; unset: from the answer's `token_type`, `Bearer` if none."""
 
 
 class Match(Section):
-    """`upstreams.NAME.match`: which requests go there."""
+    """`upstreams.NAME.match`: which requests go there.
 
-    path: str = "/"
-    host: str | None = None
+    The more specific host wins, then the longer path.
+    """
+
+    path: PathPrefix = "/"
+    """Path prefix, on segment borders; the longer one wins among those of one host."""
+    host: HostPattern | None = None
+    """A host name, or `*.suffix`; unset: any host."""
 
 
 class Timeouts(Section):
-    """`upstreams.NAME.timeouts`."""
+    """`upstreams.NAME.timeouts`: how long an upstream may take."""
 
     connect_seconds: Seconds = 5
+    """To a connection, waiting for a free one included."""
     response_seconds: Seconds = 60
+    """From the last byte of the request to the head of the answer."""
     idle_seconds: Seconds = 60
+    """Between bytes of a body, either way."""
 
 
 class Upstream(Section):
     """`upstreams.NAME`: where requests go."""
 
-    url: str
+    url: UrlText
+    """Origin and path prefix."""
     audience: str
-    """The name of an audience, or `none`."""
-    allow_http: bool = False
+    """The name of an audience, or `none`: forward without a token."""
+    allow_http: Switch = False
+    """Allows plain `http` to a host that is not loopback: the token travels in clear."""
     match: Match = Match()
-    keep_prefix: bool = False
+    """Which requests go there."""
+    keep_prefix: Switch = False
+    """`false`: the path of `url` replaces the matched prefix; `true`: it is put before it."""
     host_header: Literal["upstream", "preserve"] = "upstream"
+    """`Host` towards the upstream: its own, or the caller's."""
     existing_authorization: Literal["replace", "keep", "reject"] = "replace"
-    set_headers: dict[str, str] = Field(default_factory=dict)
-    remove_headers: list[str] = Field(default_factory=list)
-    methods: list[str] | None = None
-    paths: list[str] | None = None
+    """When the caller sent a credential of its own: `reject` answers 400."""
+    set_headers: Annotated[dict[FieldName, FieldValue], OrNothing] = Field(default_factory=dict)
+    """Fields set on the request, before the token is added."""
+    remove_headers: list[FieldName] = Field(default_factory=list)
+    """Fields removed from the request, before the token is added."""
+    methods: list[Method] | None = Field(default=None, min_length=1)
+    """The methods that are allowed, others get 403; unset: any."""
+    paths: list[PathPrefix] | None = Field(default=None, min_length=1)
+    """The prefixes of the caller's path that are allowed, on segment borders, others get 403;
+    unset: any."""
     on_unauthorized: Literal["renew", "pass"] = "renew"
+    """After a 401: `renew` drops the refused token, gets another and sends once more."""
     replay_body_bytes_max: CountOrZero = 65536
+    """A longer or unfinished body is not sent twice; the 401 passes."""
     forwarded_headers: Literal["pass", "drop", "replace", "append"] = "pass"
+    """What becomes of the caller's `X-Forwarded-*` and `Forwarded`."""
     timeouts: Timeouts = Timeouts()
+    """How long the upstream may take."""
     connections_max: Count = 256
+    """The most connections to the upstream; beyond it a request waits `connect_seconds`."""
     connection_idle_seconds: Seconds = 55
+    """How long an idle connection is kept."""
     tls: Tls = Tls()
+    """TLS to the upstream."""
 
 
 class Config(Section):
     """The whole file."""
 
-    listen: list[str] = Field(default_factory=lambda: ["127.0.0.1:8080"])
+    listen: Listeners = Field(default_factory=lambda: ["127.0.0.1:8080"])
+    """Where callers connect: one address or a list of `host:port`, `[::1]:port`, `unix:/path`."""
     admin: Admin = Admin()
-    allow_remote: bool = False
-    allow_inline_secrets: bool = False
-    allowed_hosts: list[str] | None = None
-    """`None`: loopback names, every `match.host`, every upstream's own host."""
+    """Metrics and health."""
+    allow_remote: Switch = False
+    """Allows a `listen` address that other machines can reach."""
+    allow_inline_secrets: Switch = False
+    """Allows secrets that stand in the file itself."""
+    allowed_hosts: list[AllowedHost] | None = None
+    """The `Host` values that are served, others get 421; unset: loopback names, every
+    `match.host`, every upstream's own host; `["*"]` allows all."""
     browser_requests: Literal["refuse", "allow"] = "refuse"
+    """`refuse` answers 403 to requests that a foreign web page sent."""
     log: Log = Log()
+    """What is written to standard error."""
     limits: Limits = Limits()
+    """Every bound that no other section names."""
     startup: Startup = Startup()
+    """When the process counts as started."""
     shutdown: Shutdown = Shutdown()
-    clients: dict[str, Client] = Field(default_factory=dict)
-    audiences: dict[str, Audience] = Field(default_factory=dict)
-    upstreams: dict[str, Upstream]
+    """How the process ends."""
+    clients: Annotated[dict[Name, Client], OrNothing] = Field(default_factory=dict)
+    """Who we are, at which authorization server."""
+    audiences: Annotated[dict[Name, Audience], OrNothing] = Field(default_factory=dict)
+    """The tokens we want."""
+    upstreams: Annotated[dict[Name, Upstream], OrNothing]
+    """Where requests go: at least one."""

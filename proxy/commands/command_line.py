@@ -1,0 +1,152 @@
+"""The parser, and the way from a command's name to its code and its exit status.
+
+Everything a command needs is imported by the command: `healthcheck` runs every few seconds in
+many a cluster, and is not to load a web server for it. Usage errors end with 64, argparse's too;
+an exception that nobody foresaw is one line and 70.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from proxy import __version__
+from proxy.commands.exit_status import ExitStatus, UsageError
+from proxy.commands.source_arguments import add_source_arguments
+from proxy.config.problem import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PROGRAM = "token-proxy"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitStatus.USAGE, f"{self.prog}: {message}; try {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; each command's namespace names the module that executes it."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Plain HTTP in, OAuth 2.0 client credentials out: a token-caching proxy.",
+        epilog=f"Begin with: {PROGRAM} demo",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, module: str, summary: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example:\n  {PROGRAM} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        added.set_defaults(module=f"proxy.commands.{module}")
+        return added
+
+    run = command("run", "serve", "start the proxy", "run -c config.yaml")
+    add_source_arguments(run)
+    validate = command(
+        "validate",
+        "validate",
+        "say everything that is wrong with a configuration, and start nothing",
+        "validate -c config.yaml --format json",
+    )
+    add_source_arguments(validate)
+    validate.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how problems are written"
+    )
+    demo = command(
+        "demo",
+        "demonstrate",
+        "run an authorization server, an upstream and the proxy on this machine",
+        "demo --once",
+    )
+    demo.add_argument("--once", action="store_true", help="make a few calls and end")
+    demo.add_argument(
+        "--outage", action="store_true", help="take the authorization server away for a while"
+    )
+    command(
+        "schema",
+        "schema",
+        "print the JSON Schema of the configuration file",
+        "schema > token-proxy.schema.json",
+    )
+    config = command(
+        "config",
+        "config",
+        "print the effective configuration, with its defaults, secrets as ***",
+        "config -c config.yaml",
+    )
+    add_source_arguments(config)
+    healthcheck = command(
+        "healthcheck",
+        "healthcheck",
+        "ask a running proxy's /livez: exit status 0 or 1",
+        "healthcheck --admin 127.0.0.1:9090",
+    )
+    _add_healthcheck_arguments(healthcheck)
+    command("version", "version", "print the versions of the program and its parts", "version")
+    return parser
+
+
+def _add_healthcheck_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="read admin.listen from this file"
+    )
+    parser.add_argument(
+        "--admin",
+        metavar="ADDR",
+        help="the admin listener's address, or TOKEN_PROXY_ADMIN; else 127.0.0.1:9090",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; `argv` is without the program's name."""
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as leaving:
+        # argparse leaves by itself after --help, --version and what it cannot read.
+        return leaving.code if isinstance(leaving.code, int) else ExitStatus.USAGE
+    try:
+        execute: Callable[[argparse.Namespace], int] = import_module(arguments.module).execute
+        status = execute(arguments)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"{PROGRAM} {arguments.command}: {error}", file=sys.stderr)
+        return ExitStatus.USAGE
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return ExitStatus.CONFIGURATION
+    except BrokenPipeError:
+        # The reader of `schema | head` has seen enough; nor can the rest be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.OK
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last line of defence; reported, not swallowed
+        print(f"{PROGRAM} {arguments.command}: internal error: {_summary(error)}", file=sys.stderr)
+        return ExitStatus.INTERNAL
+    return int(status)
+
+
+def _summary(error: BaseException) -> str:
+    """Say what and where, but not the exception's text: foreign ones quote what they choked on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    code = trace.tb_frame.f_code
+    where = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
+    return f"{type(error).__name__} at {where}"

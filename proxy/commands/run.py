@@ -1,0 +1,86 @@
+"""`token-proxy run` once the configuration is loaded: the event loop, the signals, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from proxy.app import AddressUnavailable, App
+from proxy.commands.exit_status import ExitStatus
+from proxy.telemetry.log import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.schema import Config
+
+
+def run(config: Config, source: str) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return the exit status."""
+    log = Log(
+        format=config.log.format,
+        level=config.log.level,
+        access=config.log.access,
+        stream=sys.stderr,
+        wall=time.time,  # noqa: TID251 - log lines tell wall time
+    )
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_serve(config, source, log))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loops where uvloop exists, None for asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config, source: str, log: Log) -> int:
+    app = App(config, source=source, log=log)
+    try:
+        # Signals first: whoever starts us may stop us before we listen.
+        stop = _stop_on_signals(log)
+        await app.start()
+        await stop.wait()
+        await app.drain()
+    except AddressUnavailable as error:
+        log.error("address_unavailable", str(error))
+        return ExitStatus.UNAVAILABLE
+    finally:
+        await app.close()
+    log.info("stopped", "token-proxy has stopped")
+    return ExitStatus.OK
+
+
+def _stop_on_signals(log: Log) -> asyncio.Event:
+    """Return an event that the first SIGTERM or SIGINT sets; a second one ends at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        name = signal.Signals(number).name
+        if stop.is_set():
+            log.warning("killed", f"{name} again: ending at once")
+            sys.stderr.flush()
+            # Past all clean-up: that is what the second signal asks for.
+            os._exit(128 + number)
+        log.info("stopping", f"{name}: draining", signal=name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(
+        signal.SIGHUP,
+        lambda: log.warning(
+            "reload_unsupported",
+            "this version does not reload its configuration: restart it to apply a new one "
+            "(secret files are read anew without that)",
+        ),
+    )
+    return stop

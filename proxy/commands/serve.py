@@ -1,0 +1,26 @@
+"""`token-proxy run`: load the configuration, then hand over to `run`."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING
+
+from proxy.commands.configuration_source import load_source
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Serve until a signal ends it; return the exit status."""
+    config, source = load_source(arguments, os.environ)
+    # Late, so that a wrong configuration is reported before a web server is imported.
+    from proxy.commands.run import run  # noqa: PLC0415
+
+    try:
+        return run(config, source)
+    except Exception:
+        if config.log.level == "debug":
+            traceback.print_exc()
+        raise

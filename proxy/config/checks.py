@@ -1,0 +1,218 @@
+"""What holds between keys: references, what requires or excludes what, what may leave the machine.
+
+All of it reads the raw tree and not the model, so that these findings appear in the same run as
+structural ones. A value of the wrong type, or one that is broken already, is passed over here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from proxy.config.addresses import TcpAddress, parse_address
+from proxy.config.credentials import is_true
+from proxy.config.urls import parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.config.document import Document, KeyPath
+
+NO_TOKEN = "none"  # noqa: S105 - the word for "without a token"
+OUR_PARAMETERS = frozenset(
+    {
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "scope",
+        "audience",
+        "resource",
+        "client_assertion",
+        "client_assertion_type",
+    }
+)
+_WITH_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_basic_and_post")
+
+
+def check(document: Document) -> None:
+    """Report all cross-reference mistakes into `document`."""
+    _listeners(document)
+    for name, client in _entries(document, "clients"):
+        _endpoints(document, ("clients", name), client)
+        _authentication(document, ("clients", name), client)
+        _parameters(document, ("clients", name), client)
+    for name, audience in _entries(document, "audiences"):
+        _audience(document, ("audiences", name), audience)
+    if "upstreams" in document.section() and document.section()["upstreams"] in (None, {}):
+        document.wrong_key(("upstreams",), "should name at least one upstream")
+    for name, upstream in _entries(document, "upstreams"):
+        _upstream(document, ("upstreams", name), upstream)
+    _matches(document)
+
+
+def _entries(document: Document, group: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, entry in document.section(group).items():
+        if entry is None or isinstance(entry, dict):
+            yield name, entry or {}
+
+
+def _listeners(document: Document) -> None:
+    root = document.section()
+    allowed = is_true(root.get("allow_remote"))
+    listen = root.get("listen", "127.0.0.1:8080")
+    places: list[tuple[KeyPath, Any]] = (
+        [(("listen", index), item) for index, item in enumerate(listen)]
+        if isinstance(listen, list)
+        else [(("listen",), listen)]
+    )
+    admin = document.section("admin").get("listen", "127.0.0.1:9090")
+    seen: set[str] = set()
+    for path, text in [*places, (("admin", "listen"), admin)]:
+        try:
+            address = parse_address(text) if isinstance(text, str) else None
+        except ValueError:
+            continue
+        if address is None:
+            continue
+        if not address.is_local and not allowed and path[0] == "listen":
+            document.wrong_value(
+                path, "can be reached from other machines: that needs allow_remote: true in a file"
+            )
+        if str(address) in seen and not (isinstance(address, TcpAddress) and address.port == 0):
+            document.wrong_value(path, "is an address that is taken by listen already")
+        seen.add(str(address))
+
+
+def _endpoints(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
+    given = [
+        key for key in ("token_endpoint", "issuer", "discovery") if client.get(key) is not None
+    ]
+    if not given:
+        document.wrong_key(
+            path, "has no authorization server: token_endpoint, issuer or discovery is required"
+        )
+    elif "token_endpoint" in given and len(given) > 1:
+        document.wrong_key(
+            (*path, given[1]), "excludes token_endpoint: only one of them can name the endpoint"
+        )
+    for key in given:
+        _plain_http(document, (*path, key), client)
+
+
+def _plain_http(document: Document, path: KeyPath, section: dict[str, Any]) -> None:
+    text = section.get(str(path[-1]))
+    if not isinstance(text, str) or is_true(section.get("allow_http")):
+        return
+    try:
+        url = parse_url(text, query_allowed=True)
+    except ValueError:
+        return
+    if url.is_plain_remote:
+        document.wrong_value(
+            path, "is plain http to a host that is not loopback: use https, or allow_http: true"
+        )
+
+
+def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
+    authentication = client.get("authentication", "client_secret_basic")
+    has_secret = "client_secret" in client
+    if authentication == "none" and has_secret:
+        document.wrong_key(
+            (*path, "client_secret"), "is of no use with authentication none: remove one of them"
+        )
+    elif authentication in _WITH_SECRET and not has_secret:
+        document.wrong_key(
+            (*path, "client_secret"), "is required, or its _file twin, or authentication: none"
+        )
+    client_id = client.get("client_id")
+    if (
+        authentication in {"client_secret_basic", "client_secret_basic_and_post"}
+        and client.get("basic_encoding") == "raw"
+        and isinstance(client_id, str)
+        and ":" in client_id
+    ):
+        document.wrong_value(
+            (*path, "client_id"), "has a ':', which basic_encoding: raw cannot carry (RFC 7617)"
+        )
+
+
+def _parameters(document: Document, path: KeyPath, section: dict[str, Any]) -> None:
+    parameters = section.get("parameters")
+    for key in parameters if isinstance(parameters, dict) else ():
+        if key in OUR_PARAMETERS:
+            document.wrong_key(
+                (*path, "parameters", key), "is set by the proxy itself, from keys of its own"
+            )
+
+
+def _audience(document: Document, path: KeyPath, audience: dict[str, Any]) -> None:
+    if path[-1] == NO_TOKEN:
+        document.wrong_key(path, "is the word for 'no token' and cannot be an audience's name")
+    _reference(document, (*path, "client"), audience, document.section("clients"))
+    _parameters(document, path, audience)
+
+
+def _upstream(document: Document, path: KeyPath, upstream: dict[str, Any]) -> None:
+    audiences = document.section("audiences")
+    if upstream.get("audience") != NO_TOKEN:
+        _reference(document, (*path, "audience"), upstream, audiences)
+    _plain_http(document, (*path, "url"), upstream)
+    _header_edits(document, path, upstream, audiences)
+
+
+def _reference(
+    document: Document, path: KeyPath, section: dict[str, Any], known: Iterable[str]
+) -> None:
+    name, kind = section.get(str(path[-1])), str(path[-1])
+    names = list(known)
+    if not isinstance(name, str) or name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1)
+    there = f"there are: {', '.join(names)}" if names else "there is none"
+    article = "an" if kind == "audience" else "a"
+    message = f"names {article} {kind} that is not there ({there})"
+    document.wrong_value(path, message, near[0] if near else None)
+
+
+def _header_edits(
+    document: Document, path: KeyPath, upstream: dict[str, Any], audiences: dict[str, Any]
+) -> None:
+    name = upstream.get("audience")
+    audience = audiences.get(name) if isinstance(name, str) and name != NO_TOKEN else None
+    header = audience.get("header", "Authorization") if isinstance(audience, dict) else None
+    own = _folded(header) if isinstance(header, str) else None
+    wrong = "is the field that carries the token: the proxy alone sets it"
+    seen: set[str] = set()
+    edits = upstream.get("set_headers")
+    for key in edits if isinstance(edits, dict) else ():
+        if _folded(key) == own:
+            document.wrong_key((*path, "set_headers", key), wrong)
+        elif key.lower() in seen:
+            document.wrong_key((*path, "set_headers", key), "is given twice, in another case")
+        seen.add(key.lower())
+    removals = upstream.get("remove_headers")
+    for index, key in enumerate(removals if isinstance(removals, list) else ()):
+        if isinstance(key, str) and _folded(key) == own:
+            document.wrong_value((*path, "remove_headers", index), wrong)
+
+
+def _folded(header: str) -> str:
+    return header.lower().replace("_", "-")
+
+
+def _matches(document: Document) -> None:
+    first: dict[tuple[str, str], str] = {}
+    for name, upstream in _entries(document, "upstreams"):
+        match = upstream.get("match")
+        section = match if isinstance(match, dict) else {}
+        host, path = section.get("host"), section.get("path", "/")
+        if not isinstance(path, str) or not isinstance(host, str | None):
+            continue
+        key = ((host or "").lower(), path.rstrip("/"))
+        if key not in first:
+            first[key] = name
+            continue
+        message = f"matches the same requests as upstream {first[key]}: give one another match"
+        place = ("upstreams", name, "match")
+        at: KeyPath = (*place, "path") if "path" in section else place
+        document.wrong_key(at, message)

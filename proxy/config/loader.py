@@ -1,0 +1,85 @@
+"""The way from a file to a `Config`, or to every problem in it at once.
+
+Read the text, replace variables, resolve secrets and paths, then validate the structure and what
+holds between keys; each step reports into one `Document`, and no step hides the next one's
+findings. Nothing that is printed holds a value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.config import checks, credentials, validation
+from proxy.config.problem import ConfigurationError, Problem
+from proxy.config.yaml_document import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from proxy.config.document import Document
+    from proxy.config.schema import Config
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read the configuration file at `path`.
+
+    Raises `ConfigurationError` with all problems; a file that cannot be read is one, too.
+    """
+    return load_text(read_text(path), str(path), environ, path.absolute().parent)
+
+
+def load_text(
+    text: str, file_name: str, environ: Mapping[str, str], base_directory: Path
+) -> Config:
+    """Read a configuration from YAML text.
+
+    `file_name` is what problems are reported under; relative paths in the text count from
+    `base_directory`. Raises `ConfigurationError`.
+    """
+    return load_document(read_document(text, file_name, environ), base_directory)
+
+
+def load_document(document: Document, base_directory: Path) -> Config:
+    """Make a configuration of a tree, which is used up. Raises `ConfigurationError`."""
+    if document.values is None:
+        document.values = {}
+    credentials.resolve_files(document, base_directory)
+    config = validation.validate(document)
+    checks.check(document)
+    document.refuse_if_wrong()
+    assert config is not None
+    return config
+
+
+def read_text(path: Path) -> str:
+    """Return the file's text. Raises `ConfigurationError` if it is none or cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise ConfigurationError([Problem(str(path), 1, 1, "", message)]) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise ConfigurationError(
+            [Problem(str(path), line, column, "", "is not UTF-8 here")]
+        ) from None
+
+
+def admin_address(path: Path, environ: Mapping[str, str]) -> str | None:
+    """Return `admin.listen` of a file, and look at nothing else of it; None: switched off.
+
+    A running proxy may be healthy beside a file that it could not reload. Raises
+    `ConfigurationError` when the file is no YAML or the key is wrong.
+    """
+    document = read_document(read_text(path), str(path), environ)
+    place = ("admin", "listen")
+    admin = document.section("admin")
+    value = admin.get("listen", "127.0.0.1:9090")
+    if value is not None and not isinstance(value, str):
+        document.wrong_value(place, "should be an address")
+        raise ConfigurationError(document.problems)
+    return value

@@ -1,0 +1,225 @@
+"""One HTTP/1.1 connection to an upstream: one exchange after another.
+
+Rules:
+
+- One exchange at a time. It begins with `send` and is over when `answer.complete` is True, or when
+  an error was set; only then may the connection carry another, and only if `reusable`.
+- Whatever comes unasked (bytes behind an answer, bytes while idle) ends the connection and is
+  never part of an answer.
+- Nothing is buffered beyond `BUFFER_BYTES_MAX`: the transport is paused until it is read.
+- Every wait has a deadline. One timer per connection serves them all: it is moved only when a
+  deadline comes nearer, which is hardly ever, so that a request costs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from proxy.errors import Fault, ProxyError
+from proxy.forwarding.parsing import AnswerParser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUFFER_BYTES_MAX = 262144
+FOREVER = float("inf")
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """See the module's docstring. `on_closed` is called once, when the transport is gone."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        head_bytes_max: int,
+        fields_max: int,
+        on_closed: Callable[[UpstreamConnection], None],
+    ) -> None:
+        self._loop = loop
+        self._on_closed = on_closed
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._deadline = FOREVER
+        self._deadline_detail = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = FOREVER
+        self._writing_paused = False
+        self._reading_paused = False
+        self.answer = AnswerParser(head_bytes_max=head_bytes_max, fields_max=fields_max)
+        self.exchanges = 0
+        """How many exchanges were begun: more than one means a reused connection."""
+        self.request_sent = True
+        """Whether the whole request is written; its sender says so."""
+        self.error: ProxyError | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can carry nothing more."""
+        return self._transport is None or self._transport.is_closing()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow this one."""
+        answer = self.answer
+        return (
+            answer.complete
+            and answer.keep_alive
+            and self.request_sent
+            and not answer.surplus
+            and self.error is None
+            and not self.closed
+        )
+
+    def send(self, data: bytes, *, to_head: bool, whole: bool) -> None:
+        """Begin an exchange with a request's head, and its body if `whole`."""
+        self.exchanges += 1
+        self.request_sent = whole
+        self.answer.begin(to_head=to_head)
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write more of the request. A connection that is gone has told so by its error."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken what was written; the deadline is the exchange's."""
+        while self._writing_paused and self._transport is not None:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    async def head(self) -> None:
+        """Wait for the answer's head (not 1xx). Raises `ProxyError`."""
+        while not self.answer.head_done:
+            await self._wait()
+
+    async def more(self) -> None:
+        """Wait until there is something to take, or the end. Raises `ProxyError`."""
+        answer = self.answer
+        while not answer.complete and not answer.has_body():
+            await self._wait()
+
+    def take(self) -> bytes:
+        """Return what has come of the body since the last time, without waiting."""
+        data = self.answer.take()
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def expect_by(self, at: float, detail: str) -> None:
+        """Set the deadline: if it passes, the exchange fails with `upstream_timeout`."""
+        self._deadline = at
+        self._deadline_detail = detail
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    def expect_no_more(self) -> None:
+        """Take the deadline away: the other side owes nothing now."""
+        self._deadline = FOREVER
+
+    def fail(self, error: ProxyError) -> None:
+        """End the exchange, and the connection with it."""
+        if self.error is None:
+            self.error = error
+        self.abort()
+        self._wake()
+
+    def abort(self) -> None:
+        """Break the connection off at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close the connection in good order."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _wait(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = FOREVER
+        if self._deadline == FOREVER:
+            return
+        if self._loop.time() < self._deadline:
+            self.expect_by(self._deadline, self._deadline_detail)
+        elif self.answer.complete:
+            self.close()
+        else:
+            self.fail(ProxyError(Fault.UPSTREAM_TIMEOUT, self._deadline_detail))
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        answer = self.answer
+        try:
+            answer.feed(data)
+        except ProxyError as error:
+            self.fail(error)
+            return
+        if answer.surplus:
+            self.close()
+        if (
+            answer.buffered_bytes > BUFFER_BYTES_MAX
+            and not self._reading_paused
+            and not answer.complete
+            and self._transport is not None
+        ):
+            self._reading_paused = True
+            self._transport.pause_reading()
+        if answer.head_done:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits what it means."""
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (
+            self.error is None
+            and not self.answer.complete
+            and (exc is not None or not self.answer.ends_at_eof())
+        ):
+            self.error = ProxyError(
+                Fault.UPSTREAM_MISSPOKE,
+                "the upstream closed the connection before its answer was complete",
+                proxy_status="connection_terminated",
+            )
+        self.answer.forget()
+        self.resume_writing()
+        self._wake()
+        self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        """Note that the upstream is slower than we."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Let the writer go on."""
+        self._writing_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)

@@ -1,0 +1,253 @@
+"""The forwarding half's conductor: a request's whole life, one straight function.
+
+Before the first byte of an answer is out, trouble is a `ProxyError`, and it becomes an answer in
+`handle`, here and nowhere else. After the first byte, trouble breaks the connection off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from proxy.errors import Fault, ProxyError
+from proxy.forwarding import answer as own_answer
+from proxy.forwarding import head as request_head
+from proxy.forwarding.caller import CallerRequest, CallerServer, Sent
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.pool import Pool
+from proxy.forwarding.routing import Route, Routes
+from proxy.network import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.schema import Config
+    from proxy.forwarding.head import RequestHead
+    from proxy.model import TokenSource
+    from proxy.telemetry.facts import Origin, Telemetry, UpstreamFacts
+
+RESOLVER_THREADS_MAX = 16
+CALLER_LEFT = 499
+"""What a request counts as whose caller left before an answer began (nginx's number)."""
+
+
+class Gateway:
+    """Takes requests from callers, and forwards them."""
+
+    def __init__(
+        self,
+        config: Config,
+        tokens: TokenSource,
+        telemetry: Telemetry,
+        *,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._telemetry = telemetry
+        self._log = telemetry.log
+        self._now: Callable[[], float] = loop.time
+        self._routes = Routes(config)
+        self._resolver = Resolver(
+            threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
+        )
+        self._pools = {
+            route.name: Pool(
+                route,
+                loop=loop,
+                resolver=self._resolver,
+                limits=config.limits,
+                facts=telemetry.upstreams[route.name],
+            )
+            for route in self._routes.routes
+        }
+        pseudonym = f"token-proxy-{secrets.token_hex(4)}"
+        self._pseudonym = pseudonym.encode("ascii")
+        self._via = f"Via: 1.1 {pseudonym}\r\n".encode("ascii")
+        self._nobody = telemetry.upstreams[""]
+        self._in_flight_max = config.limits.requests_in_flight_max
+        self._refuses_browsers = config.browser_requests == "refuse"
+        self._drained: asyncio.Event | None = None
+        self.in_flight = 0
+        self.server = CallerServer(
+            self.handle,
+            limits=config.limits,
+            unparsed=self._unparsed,
+            library_log=telemetry.log.library("aiohttp.server"),
+        )
+
+    async def handle(self, request: CallerRequest) -> Sent:
+        """Answer one request. Raises nothing but `CancelledError`, when its caller has left."""
+        started_at = self._now()
+        message = request.message
+        facts = self._nobody
+        exchange: Exchange | None = None
+        head: RequestHead | None = None
+        trouble: ProxyError | None = None
+        self.in_flight += 1
+        try:
+            self._admit()
+            head = request_head.read(
+                message.method,
+                message.path.encode("utf-8", "surrogateescape"),
+                message.version,
+                message.raw_headers,
+            )
+            route, target = self._route(head)
+            facts = self._telemetry.upstreams[route.name]
+            route.check(head)
+            exchange = Exchange(
+                request,
+                head,
+                route,
+                target,
+                pool=self._pools[route.name],
+                tokens=self._tokens,
+                facts=facts,
+                limits=self._config.limits,
+                via=self._via,
+                now=self._now,
+            )
+            facts.in_flight += 1
+            try:
+                keep_alive = await exchange.run(
+                    keep_alive=not message.should_close and self._drained is None
+                )
+            finally:
+                facts.in_flight -= 1
+                exchange.end()
+        except ProxyError as error:
+            trouble = error
+            keep_alive = self._answer(request, head, exchange, facts, error)
+        finally:
+            self.in_flight -= 1
+            if self._drained is not None and not self.in_flight:
+                self._drained.set()
+            self._note(request, exchange, facts, trouble, self._now() - started_at)
+        return Sent(keep_alive=keep_alive)
+
+    def start_drain(self) -> None:
+        """Answer requests that begin from now on with `shutting_down`."""
+        self._drained = asyncio.Event()
+        if not self.in_flight:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Wait until no request is in flight; `start_drain` comes first."""
+        assert self._drained is not None, "start_drain comes first"
+        await self._drained.wait()
+
+    async def close(self) -> None:
+        """Close all connections, callers' and upstreams'."""
+        await self.server.shutdown(0)
+        for pool in self._pools.values():
+            pool.close()
+        await self._resolver.close()
+
+    def _admit(self) -> None:
+        if self._drained is not None:
+            raise ProxyError(Fault.SHUTTING_DOWN, "this proxy is shutting down")
+        if self.in_flight > self._in_flight_max:
+            raise ProxyError(
+                Fault.OVERLOADED,
+                "limits.requests_in_flight_max is reached",
+                retry_after_seconds=1,
+            )
+
+    def _route(self, head: RequestHead) -> tuple[Route, bytes]:
+        for via in head.via:
+            if self._pseudonym in via:
+                raise ProxyError(
+                    Fault.LOOP_DETECTED, "the request has been here before: see the upstream's url"
+                )
+        found = self._routes.match(head)
+        if self._refuses_browsers and (head.origin or head.sec_fetch_site):
+            _refuse_foreign_pages(head)
+        return found
+
+    def _answer(
+        self,
+        request: CallerRequest,
+        head: RequestHead | None,
+        exchange: Exchange | None,
+        facts: UpstreamFacts,
+        error: ProxyError,
+    ) -> bool:
+        """Turn an error into an answer, or into a broken connection; say whether to keep it."""
+        facts.failed(error.code)
+        if exchange is not None and exchange.answer_begun:
+            request.protocol.break_off()
+            return False
+        # A body that was not read would be taken for the next request.
+        keep_alive = (
+            head is not None
+            and error.fault is not Fault.BAD_REQUEST
+            and not request.message.should_close
+            and request.content.is_eof()
+            and self._drained is None
+        )
+        transport = request.protocol.transport
+        if transport is not None:
+            transport.write(
+                own_answer.problem(
+                    error,
+                    facts.name,
+                    minor=1 if head is None else head.minor,
+                    close=not keep_alive,
+                    to_head=request.message.method == "HEAD",
+                )
+            )
+        return keep_alive
+
+    def _note(
+        self,
+        request: CallerRequest,
+        exchange: Exchange | None,
+        facts: UpstreamFacts,
+        error: ProxyError | None,
+        seconds: float,
+    ) -> None:
+        """Count the request and, where wanted, write its line into the access log."""
+        origin: Origin
+        if exchange is not None and exchange.answer_begun:
+            status = exchange.status
+            origin = "upstream"
+        else:
+            status = CALLER_LEFT if error is None else error.status
+            origin = "proxy"
+        method = request.message.method
+        facts.request_finished(method, status, origin, seconds)
+        if self._log.wants_access(status, origin):
+            self._log.access(
+                upstream=facts.name,
+                method=method,
+                path=request.message.path.partition("?")[0],
+                status=status,
+                origin=origin,
+                code=None if error is None else error.code,
+                duration_seconds=round(seconds, 6),
+                upstream_seconds=None if exchange is None else exchange.response_seconds,
+                bytes_in=0 if exchange is None else exchange.request_bytes,
+                bytes_out=0 if exchange is None else exchange.answer_bytes,
+            )
+
+    def _unparsed(self, error: ProxyError) -> bytes:
+        """Count and render the refusal of what could not be parsed."""
+        self._nobody.failed(error.code)
+        self._nobody.request_finished("_OTHER", error.status, "proxy", 0.0)
+        return own_answer.problem(error, "", minor=1, close=True, to_head=False)
+
+
+def _refuse_foreign_pages(head: RequestHead) -> None:
+    """Refuse what a page of another origin makes a browser send (DNS rebinding, CSRF)."""
+    if head.sec_fetch_site is not None and head.sec_fetch_site not in {b"none", b"same-origin"}:
+        raise ProxyError(Fault.BROWSER_REFUSED, "Sec-Fetch-Site says: from another site")
+    if head.origin is not None:
+        origin = urlsplit(head.origin.decode("latin-1"))
+        if (
+            origin.scheme != "http"
+            or origin.netloc.encode("latin-1").lower() != (head.authority or b"").lower()
+        ):
+            raise ProxyError(Fault.BROWSER_REFUSED, "the Origin is not this proxy's own")

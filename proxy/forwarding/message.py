@@ -1,0 +1,190 @@
+"""The heads that we send: the request's to the upstream, the answer's to the caller. Pure.
+
+Clean first, add last: `head.read` has taken away what does not go on; here the upstream's own
+rules are applied, `Via` is added, and then, as the very last line, the credential. Nothing after
+it edits fields, so no caller can name it in `Connection` and have it removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.errors import Fault, ProxyError
+from proxy.forwarding.head import HOP_BY_HOP, HOST_PLACE, Field, RequestHead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.forwarding.routing import Route
+    from proxy.model import Token
+
+_FORWARDED = (b"forwarded", b"x-forwarded-")
+_ANSWER_NOTED = HOP_BY_HOP | {b"content-length"}
+_NO_TRAILERS = HOP_BY_HOP | {
+    b"content-length",
+    b"host",
+    b"authorization",
+    b"set-cookie",
+    b"content-encoding",
+    b"content-type",
+    b"content-range",
+}
+"""RFC 9110 §6.5.1: framing, routing, authentication and content fields mean nothing here."""
+_HARMLESS_OPTIONS = frozenset({b"keep-alive", b"close"})
+
+
+def outbound(
+    head: RequestHead, route: Route, target: bytes, token: Token | None, *, peer: str, via: bytes
+) -> bytes:
+    """Return the head to send upstream. `peer` is the caller's address, `via` our own line."""
+    drop = route.drop if token is None else route.drop_with_token
+    if drop:
+        lines = [line for lower, line in head.lines if lower not in drop]
+        if head.has_underscores:
+            # X_Api_Key becomes X-Api-Key behind servers that merge the two.
+            lines = [
+                line
+                for lower, line in head.lines
+                if lower not in drop and lower.replace(b"_", b"-") not in drop
+            ]
+    else:
+        lines = [line for _, line in head.lines]
+    place = lines.index(HOST_PLACE[1])
+    if route.preserve_host and head.authority is not None:
+        lines[place] = b"Host: " + head.authority + b"\r\n"
+    else:
+        lines[place] = route.host_line
+    if route.forwarded_headers != "pass":
+        lines = _with_forwarded(head, route, lines, peer)
+    lines.append(route.set_lines)
+    lines.append(via)
+    if token is not None:
+        lines.append(token.header + b": " + token.credential + b"\r\n")
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (head.method.encode("ascii"), target, b"".join(lines))
+
+
+def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: str) -> list[bytes]:
+    """Apply `forwarded_headers`: `drop`, `replace` or `append`."""
+    mode = route.forwarded_headers
+    came: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower().startswith(_FORWARDED):
+            came.setdefault(name.lower(), []).append(value.strip())
+    own = {
+        b"x-forwarded-for": b"X-Forwarded-For: " + peer.encode("ascii", "replace"),
+        b"x-forwarded-proto": b"X-Forwarded-Proto: http",
+        b"x-forwarded-host": b"X-Forwarded-Host: " + (head.authority or b""),
+    }
+    if mode == "append":
+        chain = b", ".join([*came.get(b"x-forwarded-for", []), peer.encode("ascii", "replace")])
+        kept = [line for line in lines if not line.lower().startswith(b"x-forwarded-for:")]
+        kept.append(b"X-Forwarded-For: " + chain + b"\r\n")
+        kept.extend(
+            own[name] + b"\r\n"
+            for name in (b"x-forwarded-proto", b"x-forwarded-host")
+            if name not in came
+        )
+        return kept
+    kept = [line for line in lines if not line.lower().startswith(_FORWARDED)]
+    if mode == "replace":
+        kept.extend(line + b"\r\n" for line in own.values())
+    return kept
+
+
+class AnswerHead:
+    """An upstream's answer, ready to go on: `lines` without hop-by-hop fields and framing.
+
+    Exactly one of three holds where a body may follow: `content_length` is not None, `chunked`,
+    or the body ends with the connection (`until_close`).
+    """
+
+    __slots__ = ("bodiless", "chunked", "content_length", "lines", "reason", "status")
+
+    def __init__(self, status: int, reason: bytes, *, bodiless: bool) -> None:
+        self.status = status
+        self.reason = reason
+        self.bodiless = bodiless
+        self.lines: list[bytes] = []
+        self.content_length: int | None = None
+        self.chunked = False
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the body ends with the connection."""
+        return not self.bodiless and not self.chunked and self.content_length is None
+
+
+def read_answer(
+    status: int, reason: bytes, fields: Sequence[Field], *, to_head: bool
+) -> AnswerHead:
+    """Return an upstream's answer as it goes on. Raises `ProxyError` (`upstream_misspoke`)."""
+    answer = AnswerHead(status, reason, bodiless=to_head or status in {204, 304} or status < 200)
+    lines = answer.lines
+    options: set[bytes] | None = None
+    for name, value in fields:
+        lower = name.lower()
+        if lower in _ANSWER_NOTED:
+            if lower == b"content-length":
+                # The parser has seen to it that it is one number; a second one is refused there.
+                answer.content_length = int(value)
+                lines.append(b"%b: %d\r\n" % (name, answer.content_length))
+            elif lower == b"transfer-encoding":
+                if answer.chunked or value.strip(b" \t").lower() != b"chunked":
+                    raise ProxyError(
+                        Fault.UPSTREAM_MISSPOKE,
+                        "the answer's transfer coding is not one `chunked`",
+                        proxy_status="http_response_transfer_coding",
+                    )
+                answer.chunked = True
+            elif lower == b"connection":
+                options = options or set()
+                options.update(option.strip(b" \t").lower() for option in value.split(b","))
+            continue
+        lines.append(name + b": " + value + b"\r\n")
+    if options and not options <= _HARMLESS_OPTIONS:
+        options.discard(b"content-length")
+        lines[:] = [line for line in lines if line.partition(b":")[0].lower() not in options]
+    return answer
+
+
+def inbound(answer: AnswerHead, *, minor: int, close: bool) -> tuple[bytes, bool]:
+    """Return the head to send to the caller, and whether the body goes on in chunks.
+
+    `minor` is the caller's HTTP version; `close` says that the connection ends with this answer.
+    """
+    end = b""
+    chunked = False
+    if answer.chunked and not answer.bodiless:
+        if minor == 1:
+            chunked = True
+            end = b"Transfer-Encoding: chunked\r\n"
+    elif answer.chunked:
+        # To HEAD: what the answer to GET would have been framed by.
+        end = b"Transfer-Encoding: chunked\r\n" if minor == 1 and answer.status == 200 else b""
+    if close:
+        end += b"Connection: close\r\n"
+    elif minor == 0:
+        end += b"Connection: keep-alive\r\n"
+    return (
+        b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (answer.status, answer.reason, b"".join(answer.lines), end),
+        chunked,
+    )
+
+
+def interim(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
+    """Return a 1xx answer as it goes on (RFC 9110 §15.2)."""
+    answer = read_answer(status, reason, fields, to_head=True)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(answer.lines))
+
+
+def last_chunk(trailers: Sequence[Field]) -> bytes:
+    """Return the end of a chunked body with its trailer section (RFC 9112 §7.1.2)."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    lines = [
+        name + b": " + value + b"\r\n"
+        for name, value in trailers
+        if name.lower() not in _NO_TRAILERS
+    ]
+    return b"0\r\n%b\r\n" % b"".join(lines)

@@ -1,0 +1,252 @@
+"""The connections of one upstream: kept, limited, opened, and let go.
+
+Decide without awaiting, await without deciding: `_open_count` counts every connection that exists
+or is being opened, and is changed together with the lists it stands for. Whoever finds the limit
+reached waits in line; a connection that comes free, or the place of one that ended, goes to the
+first in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+import aiohappyeyeballs
+
+from proxy.errors import Fault, ProxyError
+from proxy.forwarding.connection import UpstreamConnection
+from proxy.network import tls_context
+
+if TYPE_CHECKING:
+    from proxy.config.schema import Limits
+    from proxy.forwarding.routing import Route
+    from proxy.network import Resolver
+    from proxy.telemetry.facts import UpstreamFacts
+
+    ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
+
+ADDRESSES_BELIEVED_SECONDS = 30.0
+"""A name's addresses are looked up again after this; the system's resolver hides the TTL."""
+
+
+class Pool:
+    """The connections of one upstream."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        resolver: Resolver,
+        limits: Limits,
+        facts: UpstreamFacts,
+    ) -> None:
+        self._route = route
+        self._upstream = route.upstream
+        self._loop = loop
+        self._resolver = resolver
+        self._limits = limits
+        self._facts = facts
+        self._tls: ssl.SSLContext | None = None
+        if route.url.scheme == "https":
+            self._tls = tls_context(route.upstream.tls)
+        self._idle: list[UpstreamConnection] = []
+        self._open_count = 0
+        self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self._all: set[UpstreamConnection] = set()
+        self._addresses: list[tuple[int, int, int, str, object]] = []
+        self._addresses_until = 0.0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        idle = len(self._idle)
+        return (
+            f"<Pool {self._route.name}: {self._open_count - idle} active, {idle} idle, "
+            f"{len(self._waiting)} waiting>"
+        )
+
+    def take(self) -> UpstreamConnection | None:
+        """Return a kept connection, the one used last first; None if there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            self._facts.connections_idle -= 1
+            if not connection.closed:
+                self._facts.connections_active += 1
+                return connection
+        return None
+
+    async def fresh(self) -> UpstreamConnection:
+        """Return a new connection, or one that came free while this one was waited for.
+
+        Raises `ProxyError`: `upstream_unreachable`, `overloaded`.
+        """
+        seconds = self._upstream.timeouts.connect_seconds
+        deadline = self._loop.time() + seconds
+        if self._open_count >= self._upstream.connections_max:
+            handed_over = await self._stand_in_line(deadline)
+            if handed_over is not None:
+                return handed_over
+        else:
+            self._open_count += 1
+        try:
+            return await self._open(deadline)
+        except BaseException:
+            self._give_place_away()
+            raise
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back after an exchange; keep it if it may be used again."""
+        self._facts.connections_active -= 1
+        if not connection.reusable or self._closed:
+            # Nothing is owed to it: what may still come belongs to nobody.
+            connection.abort()
+            return
+        connection.answer.on_interim = None
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._facts.connections_active += 1
+                waiter.set_result(connection)
+                return
+        connection.expect_by(
+            self._loop.time() + self._upstream.connection_idle_seconds, "idle for too long"
+        )
+        self._facts.connections_idle += 1
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle, and what comes back from now on."""
+        self._closed = True
+        for connection in list(self._all):
+            connection.close()
+
+    async def _stand_in_line(self, deadline: float) -> UpstreamConnection | None:
+        """Wait for a connection, or (None) for the place of one that ended."""
+        waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiter
+        except TimeoutError:
+            raise ProxyError(
+                Fault.OVERLOADED,
+                f"all {self._upstream.connections_max} connections of the upstream "
+                "(connections_max) are busy",
+                retry_after_seconds=1,
+            ) from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                # What was handed over meanwhile must not be lost.
+                handed_over = waiter.result()
+                if handed_over is None:
+                    self._give_place_away()
+                else:
+                    self.release(handed_over)
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def _give_place_away(self) -> None:
+        """Hand a free place to the first in line, or count it free."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._open_count -= 1
+
+    def _on_closed(self, connection: UpstreamConnection) -> None:
+        if connection in self._all:
+            self._all.remove(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+                self._facts.connections_idle -= 1
+            self._give_place_away()
+
+    async def _open(self, deadline: float) -> UpstreamConnection:
+        result: ConnectResult = "other"
+        try:
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connect()
+        except TimeoutError:
+            result = "timeout"
+            raise self._unreachable("it did not accept in time", "connection_timeout") from None
+        except socket.gaierror:
+            result = "name"
+            raise self._unreachable("its name does not resolve", "dns_error") from None
+        except ssl.SSLCertVerificationError as error:
+            result = "tls"
+            raise self._unreachable(
+                f"its certificate is not trusted ({error.verify_message})", "tls_certificate_error"
+            ) from None
+        except ssl.SSLError:
+            result = "tls"
+            raise self._unreachable("TLS could not be agreed on", "tls_protocol_error") from None
+        except OSError as error:
+            # Several addresses that all refuse come as one OSError with their common errno.
+            if error.errno == errno.ECONNREFUSED:
+                result = "refused"
+                raise self._unreachable("it refuses connections", "connection_refused") from None
+            raise self._unreachable(
+                f"connecting failed ({error.strerror or type(error).__name__})",
+                "destination_unavailable",
+            ) from None
+        else:
+            result = "success"
+            self._facts.connections_active += 1
+            return connection
+        finally:
+            if result != "success":
+                self._addresses_until = 0.0
+            self._facts.connected(result)
+
+    async def _connect(self) -> UpstreamConnection:
+        url = self._route.url
+        sock = await aiohappyeyeballs.start_connection(
+            await self._resolved(url.host, url.port),  # type: ignore[arg-type]
+            happy_eyeballs_delay=0.25,
+            loop=self._loop,
+        )
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _, connection = await self._loop.create_connection(
+                lambda: UpstreamConnection(
+                    self._loop,
+                    head_bytes_max=self._limits.head_bytes_max,
+                    fields_max=self._limits.header_fields_max,
+                    on_closed=self._on_closed,
+                ),
+                sock=sock,
+                ssl=self._tls,
+                server_hostname=self._upstream.tls.server_name or url.host if self._tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        if connection.closed:
+            raise ConnectionResetError
+        self._all.add(connection)
+        return connection
+
+    async def _resolved(self, host: str, port: int) -> list[tuple[int, int, int, str, object]]:
+        if self._loop.time() >= self._addresses_until:
+            try:
+                self._addresses = await self._resolver.addresses(host, port)
+            except socket.gaierror:
+                # A resolver that is down for a moment does not move a server.
+                if not self._addresses:
+                    raise
+            self._addresses_until = self._loop.time() + ADDRESSES_BELIEVED_SECONDS
+        return self._addresses
+
+    def _unreachable(self, detail: str, proxy_status: str) -> ProxyError:
+        return ProxyError(
+            Fault.UPSTREAM_UNREACHABLE,
+            f"the upstream cannot be reached: {detail}",
+            proxy_status=proxy_status,
+        )

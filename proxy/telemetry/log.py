@@ -1,0 +1,201 @@
+"""The log: one event a line, JSON for machines, text for a terminal.
+
+Rules. Whatever is written is cleaned (no control or invisible character can forge a line or move a
+cursor) and cut. Of an exception only its type and the places it passed are written, never its
+text: foreign exceptions like to quote what they choked on, and that may be a header. Failing to
+write never fails a request. No global state: a handler of our own (of the standard library, which
+brings the lock for threads), outside the tree that `logging.getLogger` knows.
+
+Access lines have a switch of their own (`log.access`) and are written whatever the level.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Value = str | int | float | bool | list[str] | None
+
+VALUE_CHARACTERS_MAX = 512
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def clean(text: str) -> str:
+    """Return `text` on one line, fit to be shown, and at most 512 characters long."""
+    if len(text) > VALUE_CHARACTERS_MAX:
+        text = text[: VALUE_CHARACTERS_MAX - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _UNSEEN for c in text)
+
+
+def _cleaned(value: Value) -> Value:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, list):
+        return [clean(each) for each in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else str(value)
+    return clean(str(value))
+
+
+def places(error: BaseException) -> str:
+    """Return where `error` passed, innermost first: `file:line function`, without its text."""
+    # Not `extract_tb`: it reads the source files, and this may run on the event loop.
+    frames = [
+        f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return ", ".join(reversed(frames[-8:]))
+
+
+class _Formatter(logging.Formatter):
+    """Turn a record with `at`, `event` and `fields` into one line."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.__dict__["at"], UTC)
+        event: str = record.__dict__["event"]
+        fields: dict[str, Value] = record.__dict__["fields"]
+        message = clean(str(record.msg))
+        if self._as_json:
+            time = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+            line = {"time": time, "level": record.levelname.lower(), "event": event}
+            return json.dumps({**line, "message": message, **fields})
+        time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+        shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+        return f"{time} {record.levelname.lower():<7} {event}: {message}{shown}"
+
+
+def _quoted(value: Value) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, list):
+        text = ",".join(value)
+    if text and not any(c in ' "=' for c in text):
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """A stream that may be gone: what cannot be written is dropped, as nobody could read it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + "\n"
+            encoding = getattr(self.stream, "encoding", None) or "utf-8"
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
+            self.stream.write(line)
+            self.stream.flush()
+        except (OSError, ValueError):
+            # A broken pipe, a full disk, a closed stream: the requests go on without a log.
+            return
+
+
+class _Library(logging.Handler):
+    """Bring what a library logs into our own log, without what it quotes."""
+
+    def __init__(self, log: Log, library: str) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+        self._library = library
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The template without its arguments, as these may be what a caller sent.
+        error = record.exc_info[1] if record.exc_info else None
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        fields: dict[str, Value] = {"library": self._library}
+        if error is not None:
+            fields |= {"error": type(error).__name__, "places": places(error)}
+        self._log.write(level, "library", str(record.msg), fields)
+
+
+class Log:
+    """Where events go. Safe to call from any thread; never raises for a stream that is gone.
+
+    `format` `auto` is JSON unless the stream is a terminal; `level` is the lowest written; `wall`
+    gives Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        format: Literal["auto", "json", "text"],  # noqa: A002 - the key's own name
+        level: str,
+        access: Literal["off", "errors", "all"],
+        stream: TextIO,
+        wall: Callable[[], float],
+    ) -> None:
+        as_json = format == "json" or (format == "auto" and not stream.isatty())
+        handler = _Handler(stream)
+        handler.setFormatter(_Formatter(as_json=as_json))
+        self._handler = handler
+        self._level = _LEVELS[level]
+        self._access = access
+        self._wall = wall
+
+    def debug(self, event: str, message: str, **fields: Value) -> None:
+        """Write what only somebody who looks for a fault wants to see."""
+        self.write("debug", event, message, fields)
+
+    def info(self, event: str, message: str, **fields: Value) -> None:
+        """Write what an operator wants to find later."""
+        self.write("info", event, message, fields)
+
+    def warning(self, event: str, message: str, **fields: Value) -> None:
+        """Write what works still, but should not be so."""
+        self.write("warning", event, message, fields)
+
+    def error(self, event: str, message: str, **fields: Value) -> None:
+        """Write what makes requests fail."""
+        self.write("error", event, message, fields)
+
+    def exception(self, event: str, message: str, error: BaseException, **fields: Value) -> None:
+        """Write an error with the type of `error` and the places it passed, not its text."""
+        fields |= {"error": type(error).__name__, "places": places(error)}
+        self.write("error", event, message, fields)
+
+    def wants_access(self, status: int, origin: str) -> bool:
+        """Say whether an answer with `status`, made by `origin`, gets an access line."""
+        if self._access == "all":
+            return True
+        return self._access == "errors" and (status >= 500 or origin == "proxy")
+
+    def access(self, **fields: Value) -> None:
+        """Write one access line; ask `wants_access` first. `path` comes without its query."""
+        message = " ".join(str(fields.get(name, "-")) for name in ("method", "path", "status"))
+        self._emit(logging.INFO, "request", message, fields)
+
+    def write(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
+        """Write an event at a level that is only known at run time; fields that are None go."""
+        number = _LEVELS[level]
+        if number >= self._level:
+            self._emit(number, event, message, fields)
+
+    def library(self, name: str) -> logging.Logger:
+        """Return a logger to hand to a library (aiohttp); its warnings and errors come out here."""
+        logger = logging.Logger(name, logging.WARNING)  # noqa: LOG001 - not the process's tree
+        logger.addHandler(_Library(self, name))
+        return logger
+
+    def _emit(self, level: int, event: str, message: str, fields: Mapping[str, Value]) -> None:
+        record = logging.LogRecord("token-proxy", level, "", 0, message, None, None)
+        shown = {name: _cleaned(value) for name, value in fields.items() if value is not None}
+        record.__dict__.update(at=self._wall(), event=event, fields=shown)
+        self._handler.handle(record)

@@ -1,0 +1,302 @@
+"""The token half's conductor: single flight, renewal ahead of expiry, rejection.
+
+Rules:
+
+- No `await` between reading a lease and acting on it.
+- At most one fetch in flight per audience, whoever asks and for whatever reason. It runs in a
+  task of its own; callers wait on it shielded, each under its own deadline.
+- A fetch never raises: it stores the next lease, and that holds the error.
+- Time is monotonic, from when a token was asked for. Chance and both clocks are handed in.
+- The key is the configured audience; audiences share nothing but their client's way out.
+
+How it works: each audience has a `_Holding` with its lease, at most one fetch, and one timer that
+wakes it when something is due without anybody asking (renewal, another attempt, letting go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.errors import Fault, ProxyError
+from proxy.tokens.fetch import WARNINGS
+from proxy.tokens.lease import Decision, Lease
+from proxy.tokens.outcome import FetchFailed, misspoke, timed_out
+from proxy.tokens.ways import Ways
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.config.schema import Audience, Config
+    from proxy.model import AudienceName, Token
+    from proxy.telemetry.facts import AudienceFacts, FetchReason
+    from proxy.tokens.fetch import Fetch
+
+TIMER_SECONDS_MAX = 3600.0
+"""A timer is looked at again this often: timers of weeks overflow, and machines sleep."""
+CREDENTIAL_LOOK_SECONDS = 1.0
+"""How often a credential that was refused is looked at for a change."""
+
+
+class _Holding:
+    """What is held of one audience."""
+
+    __slots__ = ("audience", "facts", "fetch", "lease", "task", "timer", "used_at")
+
+    def __init__(self, audience: Audience, fetch: Fetch, facts: AudienceFacts, now: float) -> None:
+        self.audience = audience
+        self.fetch = fetch
+        self.facts = facts
+        self.lease = Lease()
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.used_at = now
+
+
+class TokenCache:
+    """The `TokenSource` of a running proxy."""
+
+    def __init__(
+        self,
+        config: Config,
+        facts: Mapping[str, AudienceFacts],
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._monotonic = monotonic
+        self._chance = chance
+        self._waiters_max = config.limits.waiters_per_audience_max
+        self._closing = False
+        self._ways = Ways(config, monotonic=monotonic, wall=wall)
+        self._holdings = {
+            name: _Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
+            for name, audience in config.audiences.items()
+        }
+
+    def start(self) -> None:
+        """Fetch what is to be there before the first request."""
+        for holding in self._holdings.values():
+            if holding.audience.prefetch:
+                self._begin(holding, "start")
+
+    async def close(self) -> None:
+        """End all fetches and timers; no token is to be had afterwards."""
+        self.quiesce()
+        tasks = [each.task for each in self._holdings.values() if each.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._ways.close()
+
+    def quiesce(self) -> None:
+        """Start nothing more of our own accord: the proxy is draining."""
+        self._closing = True
+        for holding in self._holdings.values():
+            if holding.timer is not None:
+                holding.timer.cancel()
+
+    async def token(self, audience: AudienceName) -> Token:
+        """Return a live token; see `proxy.model.TokenSource`."""
+        holding = self._holdings[audience]
+        now = self._monotonic()
+        holding.used_at = now
+        lease = holding.lease
+        token = lease.token
+        if token is not None and now < lease.renew_at and now < lease.usable_until:
+            holding.facts.hits += 1
+            return token
+        match lease.decide(now):
+            case Decision.USE if token is not None:
+                holding.facts.stale += 1
+                return token
+            case Decision.USE_AND_RENEW if token is not None:
+                holding.facts.stale += 1
+                self._begin(holding, "renewal")
+                return token
+            case Decision.REFUSE if holding.task is None:
+                holding.facts.refused += 1
+                raise self._known_error(lease, now)
+            case _:
+                return await self._wait(holding, now)
+
+    def reject(self, audience: AudienceName, token: Token) -> bool:
+        """Take note of a 401 for `token`; see `proxy.model.TokenSource`."""
+        holding = self._holdings[audience]
+        now = self._monotonic()
+        lease = holding.lease
+        if lease.may_reject(token, now):
+            holding.lease = lease.rejected(now)
+            holding.facts.token_rejected()
+            self._begin(holding, "rejected")
+            return True
+        # Somebody else's 401 has brought another token already, or is about to.
+        return lease.token != token and (lease.live(now) or holding.task is not None)
+
+    async def _wait(self, holding: _Holding, began_at: float) -> Token:
+        facts = holding.facts
+        if facts.waiters >= self._waiters_max:
+            facts.refused += 1
+            raise ProxyError(
+                Fault.OVERLOADED,
+                "limits.waiters_per_audience_max is reached",
+                retry_after_seconds=1,
+            )
+        if holding.task is None:
+            facts.misses += 1
+            self._begin(holding, "miss")
+        else:
+            facts.joined += 1
+        facts.waiters += 1
+        try:
+            return await self._waited(holding, began_at + holding.audience.wait_seconds_max)
+        finally:
+            facts.waiters -= 1
+            facts.wait.observe(self._monotonic() - began_at)
+
+    async def _waited(self, holding: _Holding, deadline: float) -> Token:
+        """Wait for fetches until one brings a token or an error that is to be told."""
+        while True:
+            task = holding.task
+            if task is not None:
+                # Shielded: a caller that leaves does not cost the others their fetch.
+                done, _ = await asyncio.wait({task}, timeout=max(0, deadline - self._monotonic()))
+                if not done:
+                    raise ProxyError(
+                        Fault.TOKEN_WAIT_TIMEOUT,
+                        "no token came within wait_seconds_max "
+                        f"({holding.audience.wait_seconds_max:g} s)",
+                        retry_after_seconds=1,
+                    )
+            now = self._monotonic()
+            lease = holding.lease
+            if lease.token is not None and lease.live(now):
+                return lease.token
+            if lease.error is not None and now < lease.wanted_retry_at:
+                raise self._known_error(lease, now)
+            if self._closing and holding.task is None:
+                raise ProxyError(Fault.SHUTTING_DOWN, "this proxy is shutting down")
+            # The token that came was refused by its upstream before this caller's turn.
+            self._begin(holding, "miss")
+
+    def _known_error(self, lease: Lease, now: float) -> ProxyError:
+        known = lease.error
+        assert known is not None, "a lease that refuses knows why"
+        return ProxyError(
+            known.fault, known.detail, retry_after_seconds=max(lease.wanted_retry_at - now, 0)
+        )
+
+    def _begin(self, holding: _Holding, reason: FetchReason) -> None:
+        """Start a fetch unless one is in flight."""
+        if holding.task is not None or (self._closing and reason == "renewal"):
+            return
+        if holding.timer is not None:
+            holding.timer.cancel()
+            holding.timer = None
+        holding.facts.fetches_in_flight += 1
+        holding.task = asyncio.create_task(
+            self._fetched(holding, reason), name=f"token-{holding.facts.name}"
+        )
+
+    async def _fetched(self, holding: _Holding, reason: FetchReason) -> None:
+        asked_at = self._monotonic()
+        try:
+            try:
+                await self._ask(holding, reason, asked_at)
+            except FetchFailed as failure:
+                self._note_failure(holding, reason, asked_at, failure)
+            except Exception as error:  # noqa: BLE001 - see below
+                # A fault of ours. Waiters must hear of it, and the backoff must hold, or they
+                # would ask again at once; the text of a foreign exception may hold a secret.
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                self._note_failure(
+                    holding,
+                    reason,
+                    asked_at,
+                    misspoke(
+                        "the token answer met a fault of this proxy",
+                        f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}",
+                    ),
+                )
+        finally:
+            holding.task = None
+            holding.facts.fetches_in_flight -= 1
+            self._arm(holding)
+
+    async def _ask(self, holding: _Holding, reason: FetchReason, asked_at: float) -> None:
+        fetched = await holding.fetch.ask()
+        now = self._monotonic()
+        lease = holding.lease.granted(
+            fetched.token,
+            asked_at=asked_at,
+            lifetime_seconds=fetched.lifetime_seconds,
+            renew_at_fraction=holding.audience.renew_at,
+            chance=self._chance(),
+        )
+        if not lease.live(now):
+            raise timed_out("the token's lifetime was over before its answer came")
+        holding.lease = lease
+        holding.facts.token_granted(
+            reason=reason,
+            seconds=now - asked_at,
+            lifetime_seconds=fetched.lifetime_seconds,
+            expires_in_seconds=lease.expires_at - now,
+        )
+        for warning in fetched.warnings:
+            holding.facts.warn(warning, WARNINGS[warning])
+
+    def _note_failure(
+        self, holding: _Holding, reason: FetchReason, asked_at: float, failure: FetchFailed
+    ) -> None:
+        now = self._monotonic()
+        lease = holding.lease = holding.lease.failed(
+            failure.error,
+            now=now,
+            chance=self._chance(),
+            refusal=failure.refusal,
+            retry_after_seconds=failure.retry_after_seconds,
+        )
+        live = lease.live(now)
+        holding.facts.fetch_failed(
+            reason=reason,
+            result=failure.result,
+            seconds=now - asked_at,
+            code=failure.error.code,
+            detail=f"{failure.error.detail}; {failure.said}"
+            if failure.said
+            else failure.error.detail,
+            retry_in_seconds=(lease.retry_at if live else lease.wanted_retry_at) - now,
+            live_for_seconds=lease.usable_until - now if live else None,
+        )
+
+    def _arm(self, holding: _Holding) -> None:
+        """Set the timer for what is due next without anybody asking."""
+        if self._closing:
+            return
+        now = self._monotonic()
+        lease = holding.lease
+        idle_at = holding.used_at + holding.audience.idle_seconds
+        due = min(max(lease.attempt_at(), now), max(idle_at, now))
+        if lease.credential_refused and holding.fetch.credential.may_change:
+            due = min(due, now + CREDENTIAL_LOOK_SECONDS)
+        delay = min(due - now, TIMER_SECONDS_MAX)
+        holding.timer = asyncio.get_running_loop().call_later(delay, self._due, holding)
+
+    def _due(self, holding: _Holding) -> None:
+        holding.timer = None
+        if self._closing or holding.task is not None:
+            return
+        now = self._monotonic()
+        if now >= holding.used_at + holding.audience.idle_seconds:
+            holding.lease = Lease()
+            holding.facts.token_let_go()
+            return
+        if holding.lease.credential_refused and holding.fetch.credential.changed():
+            holding.lease = holding.lease.credential_changed()
+        if now >= holding.lease.attempt_at():
+            self._begin(holding, "renewal" if holding.lease.ever_held else "start")
+        else:
+            self._arm(holding)

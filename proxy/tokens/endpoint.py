@@ -1,0 +1,163 @@
+"""One bounded exchange with an authorization server: the token half's only I/O.
+
+Bounded in time (`timeout_seconds`, connect to last byte) and size. Redirects are not followed,
+cookies not kept, proxies of the environment ignored. Whatever goes wrong on the way becomes
+`FetchFailed`; a status is no failure here, it is for `grant` and `metadata` to judge.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from proxy.errors import Fault, ProxyError
+from proxy.network import tls_context
+from proxy.tokens.outcome import misspoke, timed_out, unavailable, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.schema import Client
+    from proxy.network import Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer. The body may hold a token, so it does not print itself."""
+
+    status: int
+    body: bytes = field(repr=False)
+    retry_after_seconds: float | None = None
+
+
+class Endpoint:
+    """The way to one client's authorization server."""
+
+    def __init__(
+        self, client: Client, *, resolver: Resolver, wall: Callable[[], float], body_bytes_max: int
+    ) -> None:
+        self._client = client
+        self._resolver = resolver
+        self._wall = wall
+        self._body_bytes_max = body_bytes_max
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Post a token request. Raises `FetchFailed`."""
+        return await self._exchange("POST", url, headers, body, self._body_bytes_max)
+
+    async def get(self, url: str, *, body_bytes_max: int) -> Answer:
+        """Get a metadata document. Raises `FetchFailed`."""
+        return await self._exchange(
+            "GET", url, {"Accept": "application/json"}, None, body_bytes_max
+        )
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, bytes_max: int
+    ) -> Answer:
+        session = self._opened_session()
+        try:
+            async with session.request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                proxy=self._client.http_proxy,
+                server_hostname=self._client.tls.server_name,
+            ) as response:
+                return Answer(
+                    status=response.status,
+                    body=await _read(response, bytes_max),
+                    retry_after_seconds=self._retry_after(response.headers.get("Retry-After")),
+                )
+        except TimeoutError:
+            raise timed_out(
+                f"the authorization server did not answer within {self._client.timeout_seconds:g} s"
+            ) from None
+        except aiohttp.ClientConnectorDNSError as error:
+            raise unavailable(
+                "the authorization server's name does not resolve", said=str(error)
+            ) from None
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise unavailable(
+                "TLS to the authorization server failed: see the log, and the client's `tls` keys",
+                said=str(error),
+            ) from None
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
+            raise misspoke(
+                "the authorization server's answer is broken HTTP", _told(error)
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise unavailable(
+                "the authorization server cannot be reached", said=_told(error)
+            ) from None
+
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            try:
+                context = tls_context(self._client.tls)
+            except OSError as error:
+                raise unreadable(
+                    ProxyError(
+                        Fault.CREDENTIAL_UNREADABLE,
+                        "a file of the client's `tls` keys cannot be used: "
+                        f"{error.strerror or error.__class__.__name__}",
+                    )
+                ) from None
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=context,
+                    resolver=self._resolver,
+                    # Requests are rare; a connection kept for the next one would be stale by then.
+                    force_close=True,
+                    limit=0,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self._client.timeout_seconds),
+                skip_auto_headers=("User-Agent",),
+                trust_env=False,
+            )
+        return self._session
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Read `Retry-After` in both forms (RFC 9110 §10.2.3); None if it cannot be read."""
+        if value is None:
+            return None
+        value = value.strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        try:
+            return max(parsedate_to_datetime(value).timestamp() - self._wall(), 0.0)
+        except (ValueError, OverflowError):
+            return None
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > bytes_max:
+            response.close()
+            raise misspoke(f"the authorization server's answer is larger than {bytes_max} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _told(error: BaseException) -> str:
+    """Name the trouble without the request: aiohttp's own text may quote its headers."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error.os_error)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.__class__.__name__
+    return f"{error.__class__.__name__}: {error}"

@@ -1,0 +1,96 @@
+"""What became of one token request: a grant, or a failure told in full.
+
+`FetchFailed` carries what the lease, the metrics and the log need; callers see only its `error`,
+whose sentence is our own. What the server said is in `said`, cleaned and cut, for the log alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.errors import Fault, ProxyError
+
+if TYPE_CHECKING:
+    from proxy.telemetry.facts import FetchResult
+
+SAID_MAX = 512
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token answer that was understood. `lifetime_seconds` None: the answer does not say."""
+
+    access_token: str
+    token_type: str | None
+    lifetime_seconds: float | None
+    scope: str | None
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Grant(lifetime_seconds={self.lifetime_seconds}, scope={self.scope!r})"
+
+
+class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's words
+    """An attempt that brought no token.
+
+    `result` is the metric label; `refusal` calls for the longer backoff; `invalid_client` says
+    that our credential itself was refused, so that it is worth reading again.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        result: FetchResult,
+        detail: str,
+        *,
+        said: str = "",
+        refusal: bool = False,
+        invalid_client: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.error = ProxyError(fault, detail)
+        self.result = result
+        self.said = said
+        self.refusal = refusal
+        self.invalid_client = invalid_client
+        self.retry_after_seconds = retry_after_seconds
+
+
+def unavailable(
+    detail: str, *, said: str = "", retry_after_seconds: float | None = None
+) -> FetchFailed:
+    """Return the failure of a server that cannot be reached, or says so itself."""
+    return FetchFailed(
+        Fault.AUTHORIZATION_SERVER_UNAVAILABLE,
+        "unavailable",
+        detail,
+        said=said,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def timed_out(detail: str) -> FetchFailed:
+    """Return the failure of a server that did not answer in time."""
+    return FetchFailed(Fault.AUTHORIZATION_SERVER_UNAVAILABLE, "timeout", detail)
+
+
+def misspoke(detail: str, said: str = "") -> FetchFailed:
+    """Return the failure of an answer that is no token."""
+    return FetchFailed(Fault.AUTHORIZATION_SERVER_MISSPOKE, "misspoke", detail, said=said)
+
+
+def unreadable(error: ProxyError) -> FetchFailed:
+    """Return the failure of a credential of our own that cannot be read."""
+    return FetchFailed(Fault.CREDENTIAL_UNREADABLE, "credential_unreadable", error.detail)
+
+
+def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
+    """Return what a server said, fit for a log: printable, short, our secrets struck out."""
+    for secret in strike_out:
+        if secret:
+            text = text.replace(secret, "***")
+    return _UNPRINTABLE.sub(" ", text).strip()[:SAID_MAX]
