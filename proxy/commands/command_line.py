@@ -129,15 +129,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return ExitStatus.CONFIGURATION
     except BrokenPipeError:
-        # The reader of `schema | head` has seen enough; nor can the rest be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of `schema | head` has seen enough.
+        _settle_output()
         return ExitStatus.OK
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence; reported, not swallowed
         print(f"{PROGRAM} {arguments.command}: internal error: {_summary(error)}", file=sys.stderr)
+        _settle_output()
         return ExitStatus.INTERNAL
     return int(status)
+
+
+def _settle_output() -> None:
+    """Write what is left, or give it up: the interpreter would try once more and say so."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _summary(error: BaseException) -> str:

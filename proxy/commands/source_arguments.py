@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
 CONFIG_VARIABLE = "TOKEN_PROXY_CONFIG"
-SECRET_VARIABLE = "TOKEN_PROXY_CLIENT_SECRET"  # noqa: S105 - its name, not its value
+SECRET_VARIABLE = "TOKEN_PROXY_CLIENT_SECRET"
 NAME = "default"
 """What the one client, audience and upstream are called that flags can make."""
 

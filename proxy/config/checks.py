@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from proxy.config.document import Document, KeyPath
 
-NO_TOKEN = "none"  # noqa: S105 - the word for "without a token"
+NO_TOKEN = "none"
 OUR_PARAMETERS = frozenset(
     {
         "grant_type",

@@ -151,7 +151,7 @@ class Client(Section):
     basic_encoding: Literal["form", "raw"] = "form"
     """`form` encodes id and secret as RFC 6749 §2.3.1 says; `raw` sends them as UTF-8, for servers
     that do not decode."""
-    token_request: Literal["form", "json"] = "form"  # noqa: S105 - a media type
+    token_request: Literal["form", "json"] = "form"
     """The media type of the token request's body."""
     parameters: Parameters = Field(default_factory=dict)
     """Further fields of every token request; a list repeats the field, in JSON it is an array."""

@@ -4,30 +4,32 @@ All that is taken from aiohttp's insides is here, each with its reason:
 
 - `CallerRequest` instead of `BaseRequest`: a proxy reads the raw head and nothing else; parsing
   URL, cookies and the like would cost a fifth of a request's time.
-- `Sent` instead of a `Response`: what goes to the caller is written as bytes while it comes, and
-  the server is only told that it is over.
+- `start`, the connection's loop: what goes to the caller is written as bytes while it comes, so
+  there is no `Response` to prepare; the handler runs in the connection's own task (aiohttp makes
+  one per request), which is cancelled when the caller leaves; and what follows a declined upgrade
+  or a body that was not read can never be taken for a request.
 - `data_received`: a broken body must reach the handler that is reading it (aiohttp queues the
   error as the next request, and the handler waits for ever); a head is limited as a whole, in size
   and in time (aiohttp limits each line).
-- `handle_error`: malformed requests get our problem+json, counted, nothing of theirs echoed
-  (aiohttp answers HTTP/1.0 in plain text with the offending bytes, and logs a traceback).
-- connections are limited in number.
+- Malformed requests get our problem+json, counted, nothing of theirs echoed (aiohttp answers
+  HTTP/1.0 in plain text with the offending bytes, and logs a traceback).
+- Connections are limited in number.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import Fault, ProxyError
 
 if TYPE_CHECKING:
-    import asyncio
     import logging
     from collections.abc import Awaitable, Callable
 
@@ -36,13 +38,15 @@ if TYPE_CHECKING:
 
     from proxy.config.schema import Limits
 
+LINGER_SECONDS = 10.0
+"""How long what a caller still sends is taken in after its answer is out."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class CallerRequest:
     """A request as the server hands it over: raw head, body stream, and the way back."""
 
-    __slots__ = ("_payload_writer", "_task", "content", "message", "protocol")
+    __slots__ = ("content", "message", "protocol")
 
     def __init__(
         self, message: RawRequestMessage, content: StreamReader, protocol: CallerProtocol
@@ -50,28 +54,9 @@ class CallerRequest:
         self.message = message
         self.content = content
         self.protocol = protocol
-        self._task: Any = None
-
-    def _finish(self) -> None:
-        """Nothing was opened for it (`BaseRequest` closes uploaded files here)."""
 
     def _cancel(self, error: BaseException) -> None:
         self.content.set_exception(error)
-
-
-class Sent:
-    """Tells the server that the answer is out; `keep_alive` says what becomes of the connection."""
-
-    __slots__ = ("keep_alive",)
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-
-    async def prepare(self, _request: CallerRequest) -> None:
-        """Do nothing: the head is out."""
-
-    async def write_eof(self) -> None:
-        """Do nothing: the body is out."""
 
 
 class CallerProtocol(RequestHandler):
@@ -120,6 +105,69 @@ class CallerProtocol(RequestHandler):
         self._stop_head_timer()
         super().connection_lost(exc)
 
+    async def start(self) -> None:
+        """Answer one request after another until one of the two sides has had enough."""
+        loop = self._loop
+        server = self._server
+        try:
+            while not self._force_close:
+                if not self._messages:
+                    self._waiter = loop.create_future()
+                    try:
+                        await self._waiter
+                    finally:
+                        self._waiter = None
+                message, content = self._next_message()
+                if isinstance(message, _ErrInfo):
+                    self.refuse(_what_was_wrong(message.exc))
+                    return
+                request = CallerRequest(message, content, self)
+                self._current_request = request  # type: ignore[assignment]
+                self._request_in_progress = True
+                try:
+                    keep = await server.handle(request)
+                finally:
+                    self._current_request = None
+                    self._request_in_progress = False
+                    if self._handler_waiter is not None:
+                        self._handler_waiter.set_result(None)
+                if not keep or self._upgraded or self._close:
+                    if not content.is_eof():
+                        await self._read_on(content)
+                    return
+                self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = loop.call_at(
+                        self._next_keepalive_close_time, self._process_keepalive
+                    )
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    def _next_message(self) -> tuple[Any, StreamReader]:
+        """Take the next request in line, and let the parser go on if it had paused for us."""
+        message, content = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        return message, content
+
+    async def _read_on(self, content: StreamReader) -> None:
+        """Take in what the caller still sends before closing.
+
+        A close with unread bytes is a reset, and a reset may overtake the answer on its way.
+        """
+        if self._force_close:
+            return
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not content.is_eof():
+                    await content.readany()
+        except (TimeoutError, ProxyError):
+            # It had its time, or what it sends makes no sense: the answer is out.
+            return
+
     def data_received(self, data: bytes) -> None:
         """Parse what came; see the module's docstring."""
         waiting_for_head = not self._request_in_progress and not self._messages
@@ -142,27 +190,10 @@ class CallerProtocol(RequestHandler):
         elif messages and self._current_request is not None:
             # The only thing that can follow an unfinished body is the report that it is broken.
             content = self._current_request.content
-            if not content.is_eof() and not hasattr(messages[-1][0], "method"):
+            if not content.is_eof() and isinstance(messages[-1][0], _ErrInfo):
                 content.set_exception(
                     ProxyError(Fault.BAD_REQUEST, "the framing of the request's body is broken")
                 )
-
-    def handle_error(  # type: ignore[override]
-        self,
-        request: CallerRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> Sent:
-        """Answer a request that could not be parsed."""
-        del request, message, status
-        if isinstance(exc, LineTooLong) or "Too many headers" in str(exc):
-            error = ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds the limits of `limits`")
-        else:
-            error = ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")
-        if self.transport is not None:
-            self.transport.write(self._server.unparsed(error))
-        return Sent(keep_alive=False)
 
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request yet, and close."""
@@ -182,6 +213,17 @@ class CallerProtocol(RequestHandler):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
+    def end(self) -> asyncio.Task[None] | None:
+        """End the connection now; return the task that is to be waited for."""
+        task = self._task_handler
+        if self._request_in_progress:
+            self.break_off()
+        else:
+            self.force_close()
+        if task is not None:
+            task.cancel()
+        return task
+
     async def drain(self) -> None:
         """Wait until the caller has taken what was written. Raises ConnectionError if it left."""
         await self._drain_helper()
@@ -200,40 +242,42 @@ class CallerProtocol(RequestHandler):
             self._head_timer = None
 
 
-def _request(
-    message: RawRequestMessage,
-    content: StreamReader,
-    protocol: CallerProtocol,
-    _writer: object,
-    _task: object,
-) -> CallerRequest:
-    return CallerRequest(message, content, protocol)
+def _what_was_wrong(error: BaseException) -> ProxyError:
+    if isinstance(error, LineTooLong) or "Too many headers" in str(error):
+        return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds the limits of `limits`")
+    return ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")
 
 
 class CallerServer(web.Server):
     """Makes a `CallerProtocol` per connection.
 
-    `unparsed` counts and renders the refusal of what is no request; `library_log` takes what
-    aiohttp has to say.
+    `handle` answers a request and says whether the connection may be kept; it raises nothing but
+    `CancelledError`. `unparsed` counts and renders the refusal of what is no request;
+    `library_log` takes what aiohttp has to say.
     """
 
     def __init__(
         self,
-        handler: Callable[[CallerRequest], Awaitable[Sent]],
+        handle: Callable[[CallerRequest], Awaitable[bool]],
         *,
         limits: Limits,
         unparsed: Callable[[ProxyError], bytes],
         library_log: logging.Logger,
     ) -> None:
-        super().__init__(
-            handler,  # type: ignore[arg-type]
-            request_factory=_request,  # type: ignore[arg-type]
-            handler_cancellation=True,
-        )
+        # Our protocol calls `handle`; aiohttp's handler is never reached.
+        super().__init__(handle, handler_cancellation=True)  # type: ignore[arg-type]
+        self.handle = handle
         self.limits = limits
         self.unparsed = unparsed
         self.library_log = library_log
         self.connections_open = 0
+
+    async def end_all(self) -> None:
+        """End all connections; what is in flight is broken off."""
+        tasks = [
+            protocol.end() for protocol in self.connections if isinstance(protocol, CallerProtocol)
+        ]
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
     def __call__(self) -> CallerProtocol:
         """Make the protocol of a new connection."""

@@ -116,6 +116,11 @@ class Exchange:
             self._pool.release(self.connection)
             self.connection = None
 
+    async def settled(self) -> None:
+        """Wait until nothing reads the request's body any more; `end` comes first."""
+        if self._pump is not None and not self._pump.done():
+            await asyncio.wait({self._pump})
+
     async def _answered(self, token: Token | None) -> UpstreamConnection:
         """Send the request and wait for its answer's head.
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding import head as request_head
-from proxy.forwarding.caller import CallerRequest, CallerServer, Sent
+from proxy.forwarding.caller import CallerRequest, CallerServer
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.routing import Route, Routes
@@ -78,8 +78,11 @@ class Gateway:
             library_log=telemetry.log.library("aiohttp.server"),
         )
 
-    async def handle(self, request: CallerRequest) -> Sent:
-        """Answer one request. Raises nothing but `CancelledError`, when its caller has left."""
+    async def handle(self, request: CallerRequest) -> bool:
+        """Answer one request, and say whether its connection may be kept.
+
+        Raises nothing but `CancelledError`, when the caller has left.
+        """
         started_at = self._now()
         message = request.message
         facts = self._nobody
@@ -121,12 +124,20 @@ class Gateway:
         except ProxyError as error:
             trouble = error
             keep_alive = self._answer(request, head, exchange, facts, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends one request, not more
+            self._log.exception(
+                "internal_error", "a fault of this proxy broke off a request", error
+            )
+            request.protocol.break_off()
+            keep_alive = False
         finally:
             self.in_flight -= 1
             if self._drained is not None and not self.in_flight:
                 self._drained.set()
             self._note(request, exchange, facts, trouble, self._now() - started_at)
-        return Sent(keep_alive=keep_alive)
+        if exchange is not None:
+            await exchange.settled()
+        return keep_alive
 
     def start_drain(self) -> None:
         """Answer requests that begin from now on with `shutting_down`."""
@@ -141,7 +152,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Close all connections, callers' and upstreams'."""
-        await self.server.shutdown(0)
+        await self.server.end_all()
         for pool in self._pools.values():
             pool.close()
         await self._resolver.close()

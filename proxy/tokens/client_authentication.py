@@ -34,8 +34,16 @@ class TokenRequest:
     body: bytes = field(repr=False)
 
 
-def build(client: Client, secret: Secret | None, fields: list[tuple[str, str]]) -> TokenRequest:
-    """Return the request that asks for `fields` as `client`, with its secret where it has one."""
+def build(
+    client: Client,
+    secret: Secret | None,
+    fields: list[tuple[str, str]],
+    arrays: frozenset[str] = frozenset(),
+) -> TokenRequest:
+    """Return the request that asks for `fields` as `client`, with its secret where it has one.
+
+    `arrays` names the fields that are arrays in JSON even where they have one value.
+    """
     headers = {
         "Accept": "application/json",
         # A compressed answer would have to be unpacked before its size is known.
@@ -49,7 +57,7 @@ def build(client: Client, secret: Secret | None, fields: list[tuple[str, str]]) 
     _, headers, form = authentication.prepare("POST", "", headers, url_encode(fields))
     if client.token_request == "json":
         headers["Content-Type"] = "application/json"
-        return TokenRequest(headers, _as_json(form))
+        return TokenRequest(headers, _as_json(form, arrays))
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     return TokenRequest(headers, form.encode("ascii"))
 
@@ -94,13 +102,13 @@ def _with_basic(pair: str, uri: str, headers: dict[str, str], body: str) -> Prep
     return uri, {**headers, "Authorization": f"Basic {encoded}"}, body
 
 
-def _as_json(form: str) -> bytes:
+def _as_json(form: str, arrays: frozenset[str]) -> bytes:
     """Return the form's fields as a JSON object; a repeated field becomes an array."""
     members: dict[str, str | list[str]] = {}
     for name, value in parse_qsl(form, keep_blank_values=True):
         held = members.get(name)
         if held is None:
-            members[name] = value
+            members[name] = [value] if name in arrays else value
         elif isinstance(held, list):
             held.append(value)
         else:

@@ -94,6 +94,7 @@ class Fetch:
         self._endpoint = endpoint
         self._locator = locator
         self._fields = grant.fields(client, audience)
+        self._arrays = grant.array_fields(client, audience)
         self._wall = wall
         self.credential = credential
 
@@ -112,7 +113,7 @@ class Fetch:
     async def _ask(self) -> Fetched:
         url = await self._locator.url()
         secret = self.credential.read()
-        request = client_authentication.build(self._client, secret, self._fields)
+        request = client_authentication.build(self._client, secret, self._fields, self._arrays)
         wall_asked_at = self._wall()
         answer = await self._endpoint.post(url, request.headers, request.body)
         granted = grant.read_answer(

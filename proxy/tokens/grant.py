@@ -48,6 +48,12 @@ def fields(client: Client, audience: Audience) -> list[tuple[str, str]]:
     return result
 
 
+def array_fields(client: Client, audience: Audience) -> frozenset[str]:
+    """Return the names of the `parameters` that are lists, however many values they have."""
+    parameters = {**client.parameters, **audience.parameters}
+    return frozenset(name for name, value in parameters.items() if isinstance(value, list))
+
+
 def read_answer(
     status: int, body: bytes, *, retry_after_seconds: float | None, secrets: tuple[str, ...]
 ) -> Grant:

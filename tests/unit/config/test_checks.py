@@ -13,7 +13,8 @@ CLIENT = "    client_id: billing\n    client_secret: ${SECRET}\n"
 
 
 def client(body: str) -> str:
-    return f"clients:\n  billing:\n{body}" + (
+    return (
+        f"clients:\n  billing:\n{body}"
         "audiences: {orders: {client: billing}}\n"
         "upstreams: {orders: {url: 'https://api.example.com', audience: orders}}\n"
     )

@@ -28,9 +28,7 @@ def test_a_secret_file_is_found_beside_the_configuration_file(
     assert source.read() == Secret("fr0m file")
 
 
-def test_a_file_that_cannot_be_read_is_reported_at_its_key(
-    problems: Inspector, valid: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_reported_at_its_key(problems: Inspector, valid: str) -> None:
     [problem] = problems(valid.replace("client_secret: ${SECRET}", "client_secret_file: /none/x"))
     assert problem.path == "clients.billing.client_secret_file"
     assert (problem.line, problem.column) == (5, 25)
@@ -120,24 +118,25 @@ def test_tls_files_are_read_and_their_paths_made_absolute(
 
 
 @pytest.mark.parametrize(
-    ("files", "key", "message"),
+    ("files", "expected"),
     [
-        ("ca_file: none.pem", "ca_file", "cannot be read"),
-        ("ca_file: no.pem", "ca_file", "holds no PEM certificates"),
-        ("ca_file: ''", "ca_file", "should be the path of a file"),
-        ("key_file: client.key", "key_file", "no certificate_file"),
-        ("certificate_file: client.pem", "certificate_file", "no pair"),
-        ("certificate_file: client.pem, key_file: other.key", "certificate_file", "no pair"),
-        ("certificate_file: client.pem, key_file: none", "key_file", "cannot be read"),
-        ("certificate_file: none, key_file: client.key", "certificate_file", "cannot be read"),
-        ("ca_file: '${UNSET}'", "ca_file", "not set"),
+        ("ca_file: none.pem", ("ca_file", "cannot be read")),
+        ("ca_file: no.pem", ("ca_file", "holds no PEM certificates")),
+        ("ca_file: ''", ("ca_file", "should be the path of a file")),
+        ("key_file: client.key", ("key_file", "no certificate_file")),
+        ("certificate_file: client.pem", ("certificate_file", "no pair")),
+        ("certificate_file: client.pem, key_file: other.key", ("certificate_file", "no pair")),
+        ("certificate_file: client.pem, key_file: none", ("key_file", "cannot be read")),
+        ("certificate_file: none, key_file: client.key", ("certificate_file", "cannot be read")),
+        ("ca_file: '${UNSET}'", ("ca_file", "not set")),
     ],
 )
 def test_tls_files_that_would_fail_later_fail_now(
-    problems: Inspector, valid: str, pem: Path, files: str, key: str, message: str
+    problems: Inspector, valid: str, pem: Path, files: str, expected: tuple[str, str]
 ) -> None:
     assert pem.is_dir()
     [problem] = problems(valid + TLS % files)
+    key, message = expected
     assert problem.path == f"upstreams.orders.tls.{key}"
     assert message in problem.message
 

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from conftest import Reader
 
 
-def test_secrets_are_masked_and_their_files_named(
-    read: Reader, valid: str, tmp_path: Path
-) -> None:
+def test_secrets_are_masked_and_their_files_named(read: Reader, valid: str, tmp_path: Path) -> None:
     text = valid.replace("client_id:", "parameters: {password: hunter2, a: b}\n    client_id:")
     text += "    set_headers: {X-Api-Key: hunter2, X-Team: blue}\n"
     shown = to_display(read(text, SECRET="hunter2"))

@@ -72,7 +72,9 @@ def test_plain_http_beyond_loopback_is_seen(text: str, *, remote: bool) -> None:
     assert parse_url(text).is_plain_remote is remote
 
 
-@pytest.mark.parametrize("path", ["/..", "/a/./b", "/%2e%2E/x", "/..;x", "/a%2f..%2fb", "/a\\..\\b"])
+@pytest.mark.parametrize(
+    "path", ["/..", "/a/./b", "/%2e%2E/x", "/..;x", "/a%2f..%2fb", "/a\\..\\b"]
+)
 def test_dot_segments_are_seen_in_every_spelling(path: str) -> None:
     assert has_dot_segments(path)
 

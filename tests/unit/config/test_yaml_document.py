@@ -26,7 +26,8 @@ def failure(text: str) -> Problem:
 def test_scalars_become_what_yaml_says() -> None:
     tree = document("{a: 1, b: 0.5, c: true, d: null, e: 'x', f: \"1\", g: [1, [2]], h: {}, i: ~}")
     assert tree.values == {
-        "a": 1, "b": 0.5, "c": True, "d": None, "e": "x", "f": "1", "g": [1, [2]], "h": {}, "i": None,
+        "a": 1, "b": 0.5, "c": True, "d": None, "e": "x", "f": "1", "g": [1, [2]], "h": {},
+        "i": None,
     }  # fmt: skip
     assert tree.problems == []
 
@@ -57,7 +58,7 @@ def test_a_key_that_is_no_text_is_refused() -> None:
 
 
 def test_variables_are_replaced_in_values_plain_and_quoted_but_not_in_keys() -> None:
-    tree = document("{a: '${X}', \"${X}\": \"${X}\"}", X="v: [1]")
+    tree = document('{a: \'${X}\', "${X}": "${X}"}', X="v: [1]")
     assert tree.values == {"a": "v: [1]", "${X}": "v: [1]"}
 
 
@@ -87,7 +88,14 @@ def test_a_merge_of_what_is_no_mapping_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["2020-01-01", "!!binary aGk=", "!!set {a}", "!mine x", "!!int abc", "!!python/name:os.system x"],
+    [
+        "2020-01-01",
+        "!!binary aGk=",
+        "!!set {a}",
+        "!mine x",
+        "!!int abc",
+        "!!python/name:os.system x",
+    ],
 )
 def test_tags_and_dates_that_are_no_plain_values_are_refused(value: str) -> None:
     tree = document(f"a: {value}\n")
