@@ -53,7 +53,7 @@ class App:
             self.telemetry.audiences,
             monotonic=time.monotonic,
             wall=time.time,  # noqa: TID251 - JWT claims and Retry-After dates are wall time
-            chance=random.random,  # noqa: S311 - it spreads load and guards nothing
+            chance=random.random,
         )
         self._gateway = Gateway(config, self._tokens, self.telemetry, loop=loop)
         self._health = Health(
@@ -86,6 +86,7 @@ class App:
                 self._servers.append(await listen(self._gateway.server, parse_address(address)))
             except OSError as error:
                 raise self._unavailable("listen", address, error) from None
+        self._gateway.listening_on([bound for _, bound in self._servers])
         self._health.listening = True
         self._log.info(
             "listening",

@@ -111,6 +111,8 @@ def _unix_socket(path: str) -> socket.socket:
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
+                if not Path(path).is_socket():
+                    raise OSError(errno.EEXIST, "a file that is no socket is there") from None
                 Path(path).unlink()
             except FileNotFoundError:
                 pass

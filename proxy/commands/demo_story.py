@@ -270,7 +270,9 @@ class Story:
 
 
 def _require(calls: list[Call], status: int = 200) -> None:
-    """Raise `DemoFailed` unless every call was answered with this status."""
+    """Raise `DemoFailed` unless there was a call, and every one was answered with this status."""
+    if not calls:
+        raise DemoFailed(f"not one call was answered with {status}")
     for call in calls:
         if call.status != status:
             raise DemoFailed(f"a call got {call.status} {call.code}, not {status}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proxy.errors import ProxyError
 
+ALLOW = "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
 TYPE_PREFIX = "urn:token-proxy:error:"
 """A name, not an address: the heading to read is the code's in `docs/errors.md`."""
 
@@ -35,7 +36,7 @@ def problem(error: ProxyError, upstream: str, *, minor: int, close: bool, to_hea
         "Cache-Control: no-store",
     ]
     if error.status == 405:
-        lines.append("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")
+        lines.append(ALLOW)
     if error.wants_retry_after:
         lines.append(f"Retry-After: {max(1, math.ceil(error.retry_after_seconds or 1))}")
     if close:
@@ -44,6 +45,12 @@ def problem(error: ProxyError, upstream: str, *, minor: int, close: bool, to_hea
         lines.append("Connection: keep-alive")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
     return head if to_head else head + body
+
+
+def options() -> bytes:
+    """Return the answer to OPTIONS that is to go no further; the connection ends with it."""
+    lines = ("HTTP/1.1 200 OK", ALLOW, "Content-Length: 0", "Connection: close", "", "")
+    return "\r\n".join(lines).encode("ascii")
 
 
 def _reason(status: int) -> str:

@@ -24,7 +24,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class RequestBody:
-    """One request's body. `sent_bytes` counts what the caller gave."""
+    """The body of a request that has one. `sent_bytes` counts what the caller gave."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RequestBody:
         self._timeouts = timeouts
         self._now = now
         self._copy: bytes | None = b""
-        self._ended = not head.chunked and not head.content_length
+        self._ended = False
         self.sent_bytes = 0
         if bytes_max is not None and (head.content_length or 0) > bytes_max:
             raise _too_large()

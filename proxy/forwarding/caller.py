@@ -23,9 +23,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_server import Server
 
 from proxy.errors import Fault, ProxyError
 
@@ -101,7 +101,7 @@ class CallerProtocol(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go."""
-        self._server.connections_open -= 1
+        self._server.note_closed()
         self._stop_head_timer()
         super().connection_lost(exc)
 
@@ -248,7 +248,7 @@ def _what_was_wrong(error: BaseException) -> ProxyError:
     return ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")
 
 
-class CallerServer(web.Server):
+class CallerServer(Server):
     """Makes a `CallerProtocol` per connection.
 
     `handle` answers a request and says whether the connection may be kept; it raises nothing but
@@ -271,6 +271,23 @@ class CallerServer(web.Server):
         self.unparsed = unparsed
         self.library_log = library_log
         self.connections_open = 0
+        self._emptied: asyncio.Event | None = None
+
+    def note_closed(self) -> None:
+        """Count a connection that is gone."""
+        self.connections_open -= 1
+        if not self.connections_open and self._emptied is not None:
+            self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Close connections that have nothing in flight; wait until what was written is out."""
+        if not self.connections_open:
+            return
+        self._emptied = asyncio.Event()
+        for protocol in self.connections:
+            if protocol.transport is not None:
+                protocol.transport.close()
+        await self._emptied.wait()
 
     async def end_all(self) -> None:
         """End all connections; what is in flight is broken off."""

@@ -93,14 +93,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def head(self) -> None:
         """Wait for the answer's head (not 1xx). Raises `ProxyError`."""
-        while not self.answer.head_done:
-            await self._wait()
+        answer = self.answer
+        while not answer.head_done:
+            await self._news()
 
     async def more(self) -> None:
         """Wait until there is something to take, or the end. Raises `ProxyError`."""
         answer = self.answer
         while not answer.complete and not answer.has_body():
-            await self._wait()
+            await self._news()
 
     def take(self) -> bytes:
         """Return what has come of the body since the last time, without waiting."""
@@ -141,18 +142,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def _wait(self) -> None:
+    def _news(self) -> asyncio.Future[None]:
+        """Return what the next news from the upstream completes. Raises `ProxyError`."""
         if self.error is not None:
             raise self.error
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -79,14 +79,16 @@ class Exchange:
         self._now = now
         self._timeouts = route.upstream.timeouts
         self._pump: asyncio.Task[None] | None = None
-        self._body = RequestBody(
-            head,
-            request.content,
-            replay_bytes_max=route.upstream.replay_body_bytes_max,
-            bytes_max=limits.body_bytes_max,
-            timeouts=route.upstream.timeouts,
-            now=now,
-        )
+        self._body: RequestBody | None = None
+        if head.chunked or head.content_length:
+            self._body = RequestBody(
+                head,
+                request.content,
+                replay_bytes_max=route.upstream.replay_body_bytes_max,
+                bytes_max=limits.body_bytes_max,
+                timeouts=route.upstream.timeouts,
+                now=now,
+            )
         self.connection: UpstreamConnection | None = None
         self.answer_begun = False
         self.answer_bytes = 0
@@ -96,7 +98,12 @@ class Exchange:
     @property
     def request_bytes(self) -> int:
         """How much of its body the caller has given."""
-        return self._body.sent_bytes
+        return 0 if self._body is None else self._body.sent_bytes
+
+    @property
+    def _replayable(self) -> bool:
+        """Whether the whole request is at hand, to be sent once more."""
+        return self._body is None or self._body.replayable
 
     async def run(self, *, keep_alive: bool) -> bool:
         """Forward, and say whether the caller's connection may be kept. Raises `ProxyError`."""
@@ -149,17 +156,16 @@ class Exchange:
                 or connection.error is None
                 or connection.error.proxy_status != "connection_terminated"
                 or self._head.method not in IDEMPOTENT
-                or not self._body.replayable
+                or not self._replayable
             ):
                 raise
             self.end()
-            connection = self.connection = await self._pool.fresh()
+            connection = self.connection = await self._pool.fresh(new=True)
             await self._sent(connection, data)
         return connection
 
     async def _sent(self, connection: UpstreamConnection, data: bytes) -> None:
-        body = self._body.at_hand()
-        whole = body is not None
+        body = b"" if self._body is None else self._body.at_hand()
         if self._head.minor == 1:
             connection.answer.on_interim = self._pass_interim
         sent_at = self._now()
@@ -167,11 +173,13 @@ class Exchange:
             sent_at + self._timeouts.response_seconds,
             "the upstream did not answer within timeouts.response_seconds",
         )
-        connection.send(
-            data + body if body else data, to_head=self._head.method == "HEAD", whole=whole
-        )
-        if not whole:
+        to_head = self._head.method == "HEAD"
+        if body is None:
+            assert self._body is not None, "only a body can be still to come"
+            connection.send(data, to_head=to_head, whole=False)
             self._pump = asyncio.create_task(self._body.pump(connection))
+        else:
+            connection.send(data + body, to_head=to_head, whole=True)
         await connection.head()
         self.status = connection.answer.status
         self.response_seconds = self._now() - sent_at
@@ -185,7 +193,7 @@ class Exchange:
         assert audience is not None, "a token was sent for it"
         if (
             self._route.renews
-            and self._body.replayable
+            and self._replayable
             and asks_for_another_token(connection.answer.fields, token.credential)
             and self._tokens.reject(audience, token)
         ):
@@ -232,7 +240,7 @@ class Exchange:
                 self.answer_bytes += len(piece)
                 data += b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
             if ended and chunked:
-                data += message.last_chunk(came.trailers)
+                data += message.last_chunk(came.trailers, answer)
             transport = protocol.transport
             if transport is None:
                 # The caller has left; the server cancels this task at its next wait.
@@ -252,6 +260,9 @@ class Exchange:
             await connection.more()
 
     async def _drained(self) -> None:
+        # While the caller is waited for, the upstream owes nothing.
+        if self.connection is not None:
+            self.connection.expect_no_more()
         try:
             async with asyncio.timeout(self._timeouts.idle_seconds):
                 await self._request.protocol.drain()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from proxy.config.addresses import TcpAddress
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding import head as request_head
@@ -23,6 +23,7 @@ from proxy.network import Resolver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.config.addresses import Address
     from proxy.config.schema import Config
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
@@ -98,6 +99,8 @@ class Gateway:
                 message.version,
                 message.raw_headers,
             )
+            if head.max_forwards == 0:
+                return self._answer_options(request)
             route, target = self._route(head)
             facts = self._telemetry.upstreams[route.name]
             route.check(head)
@@ -146,9 +149,16 @@ class Gateway:
             self._drained.set()
 
     async def drained(self) -> None:
-        """Wait until no request is in flight; `start_drain` comes first."""
+        """Wait until no request is in flight and every answer is out; `start_drain` comes first."""
         assert self._drained is not None, "start_drain comes first"
         await self._drained.wait()
+        await self.server.emptied()
+
+    def listening_on(self, addresses: list[Address]) -> None:
+        """Take note of what is listened on: requests may name us by it."""
+        self._routes.ports = frozenset(
+            address.port for address in addresses if isinstance(address, TcpAddress)
+        )
 
     async def close(self) -> None:
         """Close all connections, callers' and upstreams'."""
@@ -177,6 +187,12 @@ class Gateway:
         if self._refuses_browsers and (head.origin or head.sec_fetch_site):
             _refuse_foreign_pages(head)
         return found
+
+    def _answer_options(self, request: CallerRequest) -> bool:
+        """Answer OPTIONS that is to go no further (RFC 9110 §7.6.2)."""
+        if request.protocol.transport is not None:
+            request.protocol.transport.write(own_answer.options())
+        return False
 
     def _answer(
         self,
@@ -255,10 +271,6 @@ def _refuse_foreign_pages(head: RequestHead) -> None:
     """Refuse what a page of another origin makes a browser send (DNS rebinding, CSRF)."""
     if head.sec_fetch_site is not None and head.sec_fetch_site not in {b"none", b"same-origin"}:
         raise ProxyError(Fault.BROWSER_REFUSED, "Sec-Fetch-Site says: from another site")
-    if head.origin is not None:
-        origin = urlsplit(head.origin.decode("latin-1"))
-        if (
-            origin.scheme != "http"
-            or origin.netloc.encode("latin-1").lower() != (head.authority or b"").lower()
-        ):
-            raise ProxyError(Fault.BROWSER_REFUSED, "the Origin is not this proxy's own")
+    own = b"http://" + (head.authority or b"").lower()
+    if head.origin is not None and head.origin.lower() != own:
+        raise ProxyError(Fault.BROWSER_REFUSED, "the Origin is not this proxy's own")

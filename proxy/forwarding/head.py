@@ -36,7 +36,9 @@ HOP_BY_HOP = frozenset(
 )
 _RELIED_ON = frozenset({b"host", b"content-length", b"transfer-encoding", b"via"})
 """What `Connection` cannot take away: the proxy relies on it."""
-_HARMLESS_OPTIONS = frozenset({b"keep-alive", b"close"})
+HARMLESS_OPTIONS = frozenset({b"keep-alive", b"close"})
+ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+"""`Connection` values that name no field, which is nearly all there are."""
 _NOTED = HOP_BY_HOP | {
     b"host",
     b"content-length",
@@ -44,6 +46,7 @@ _NOTED = HOP_BY_HOP | {
     b"origin",
     b"sec-fetch-site",
     b"expect",
+    b"max-forwards",
 }
 _MERGED = HOP_BY_HOP | {b"content-length", b"host", b"authorization", b"expect"}
 """Fields that a name with `_` must not turn into behind servers that merge `_` and `-`."""
@@ -65,6 +68,7 @@ class RequestHead:
         "expects_continue",
         "has_underscores",
         "lines",
+        "max_forwards",
         "method",
         "minor",
         "origin",
@@ -87,6 +91,7 @@ class RequestHead:
         self.chunked = False
         self.expects_continue = False
         self.has_underscores = False
+        self.max_forwards: int | None = None
         self.origin: bytes | None = None
         self.sec_fetch_site: bytes | None = None
         self.via: list[bytes] = []
@@ -140,6 +145,8 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
     options: set[bytes] = set()
     for lower, _, value in noted:
         if lower == b"connection":
+            if value in ORDINARY_CONNECTION:
+                continue
             options.update(option.strip(b" \t").lower() for option in value.split(b","))
         elif lower == b"content-length":
             lengths.append(value)
@@ -153,11 +160,13 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
             head.sec_fetch_site = value
         elif lower == b"expect":
             _take_expectation(head, value)
+        elif lower == b"max-forwards":
+            _take_max_forwards(head, value)
         elif lower == b"host":
             raise _refused("there are several Host fields")
     if codings or lengths:
         _take_framing(head, codings, lengths)
-    options -= _HARMLESS_OPTIONS
+    options -= HARMLESS_OPTIONS
     if options:
         options -= _RELIED_ON
         head.lines[:] = [line for line in head.lines if line[0] not in options]
@@ -179,12 +188,7 @@ def _take_framing(head: RequestHead, codings: list[bytes], lengths: list[bytes])
     head.content_length = int(lengths[0])
     written = b"%d" % head.content_length
     if written != lengths[0]:
-        head.lines[:] = [
-            (lower, line.partition(b":")[0] + b": " + written + b"\r\n")
-            if lower == b"content-length"
-            else (lower, line)
-            for lower, line in head.lines
-        ]
+        _replace(head, b"content-length", written)
 
 
 def _take_expectation(head: RequestHead, value: bytes) -> None:
@@ -195,6 +199,22 @@ def _take_expectation(head: RequestHead, value: bytes) -> None:
     if value.strip(b" \t").lower() != b"100-continue":
         raise _refused("the only expectation known is 100-continue", status=417)
     head.expects_continue = True
+
+
+def _take_max_forwards(head: RequestHead, value: bytes) -> None:
+    """Count down what limits the reach of OPTIONS (RFC 9110 §7.6.2)."""
+    if head.method != "OPTIONS" or not value.isdigit() or len(value) > 9:
+        return
+    head.max_forwards = int(value)
+    _replace(head, b"max-forwards", b"%d" % max(head.max_forwards - 1, 0))
+
+
+def _replace(head: RequestHead, name: bytes, value: bytes) -> None:
+    """Write a field's value anew, in its place and with its name as it came."""
+    head.lines[:] = [
+        (lower, b"%b: %b\r\n" % (line.partition(b":")[0], value) if lower == name else line)
+        for lower, line in head.lines
+    ]
 
 
 def _split_target(head: RequestHead) -> None:
@@ -218,6 +238,10 @@ def _split_target(head: RequestHead) -> None:
         if not _AUTHORITY.match(head.authority):
             raise _refused("the request target's authority is malformed")
         target = rest[slash:]
+        if not target and head.method == "OPTIONS":
+            # RFC 9112 §3.2.4: the last proxy makes an asterisk of it.
+            head.path = b"*"
+            return
         if not target.startswith(b"/"):
             target = b"/" + target
     path, mark, query = target.partition(b"?")

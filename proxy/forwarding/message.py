@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
-from proxy.forwarding.head import HOP_BY_HOP, HOST_PLACE, Field, RequestHead
+from proxy.forwarding.head import (
+    HARMLESS_OPTIONS,
+    HOP_BY_HOP,
+    HOST_PLACE,
+    ORDINARY_CONNECTION,
+    Field,
+    RequestHead,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +26,8 @@ if TYPE_CHECKING:
     from proxy.model import Token
 
 _FORWARDED = (b"forwarded", b"x-forwarded-")
-_ANSWER_NOTED = HOP_BY_HOP | {b"content-length"}
+# `Trailer` is no hop-by-hop field, and the trailers of answers do go on.
+_ANSWER_NOTED = (HOP_BY_HOP - {b"trailer"}) | {b"content-length"}
 _NO_TRAILERS = HOP_BY_HOP | {
     b"content-length",
     b"host",
@@ -30,7 +38,6 @@ _NO_TRAILERS = HOP_BY_HOP | {
     b"content-range",
 }
 """RFC 9110 §6.5.1: framing, routing, authentication and content fields mean nothing here."""
-_HARMLESS_OPTIONS = frozenset({b"keep-alive", b"close"})
 
 
 def outbound(
@@ -93,19 +100,21 @@ def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: s
 
 
 class AnswerHead:
-    """An upstream's answer, ready to go on: `lines` without hop-by-hop fields and framing.
+    """An upstream's answer, ready to go on: `lines` without hop-by-hop fields and `Connection`.
 
     Exactly one of three holds where a body may follow: `content_length` is not None, `chunked`,
     or the body ends with the connection (`until_close`).
     """
 
-    __slots__ = ("bodiless", "chunked", "content_length", "lines", "reason", "status")
+    __slots__ = ("bodiless", "chunked", "content_length", "lines", "named", "reason", "status")
 
     def __init__(self, status: int, reason: bytes, *, bodiless: bool) -> None:
         self.status = status
         self.reason = reason
         self.bodiless = bodiless
         self.lines: list[bytes] = []
+        self.named: frozenset[bytes] = frozenset()
+        """What `Connection` names, to be kept out of the trailers too."""
         self.content_length: int | None = None
         self.chunked = False
 
@@ -137,12 +146,13 @@ def read_answer(
                         proxy_status="http_response_transfer_coding",
                     )
                 answer.chunked = True
-            elif lower == b"connection":
+            elif lower == b"connection" and value not in ORDINARY_CONNECTION:
                 options = options or set()
                 options.update(option.strip(b" \t").lower() for option in value.split(b","))
             continue
         lines.append(name + b": " + value + b"\r\n")
-    if options and not options <= _HARMLESS_OPTIONS:
+    if options and not options <= HARMLESS_OPTIONS:
+        answer.named = frozenset(options)
         options.discard(b"content-length")
         lines[:] = [line for line in lines if line.partition(b":")[0].lower() not in options]
     return answer
@@ -178,13 +188,13 @@ def interim(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(answer.lines))
 
 
-def last_chunk(trailers: Sequence[Field]) -> bytes:
+def last_chunk(trailers: Sequence[Field], answer: AnswerHead) -> bytes:
     """Return the end of a chunked body with its trailer section (RFC 9112 §7.1.2)."""
     if not trailers:
         return b"0\r\n\r\n"
     lines = [
         name + b": " + value + b"\r\n"
         for name, value in trailers
-        if name.lower() not in _NO_TRAILERS
+        if name.lower() not in _NO_TRAILERS and name.lower() not in answer.named
     ]
     return b"0\r\n%b\r\n" % b"".join(lines)

@@ -79,19 +79,28 @@ class Pool:
                 return connection
         return None
 
-    async def fresh(self) -> UpstreamConnection:
+    async def fresh(self, *, new: bool = False) -> UpstreamConnection:
         """Return a new connection, or one that came free while this one was waited for.
 
-        Raises `ProxyError`: `upstream_unreachable`, `overloaded`.
+        `new`: nothing but a new one will do. Raises `ProxyError`: `upstream_unreachable`,
+        `overloaded`.
         """
-        seconds = self._upstream.timeouts.connect_seconds
-        deadline = self._loop.time() + seconds
-        if self._open_count >= self._upstream.connections_max:
+        deadline = self._loop.time() + self._upstream.timeouts.connect_seconds
+        while True:
+            if self._open_count < self._upstream.connections_max:
+                self._open_count += 1
+                break
             handed_over = await self._stand_in_line(deadline)
-            if handed_over is not None:
+            if handed_over is None:
+                break
+            if not new and not handed_over.closed:
                 return handed_over
-        else:
-            self._open_count += 1
+            self._facts.connections_active -= 1
+            if handed_over in self._all:
+                # Its place is taken before it is gone, so that nobody else gets it.
+                self._all.remove(handed_over)
+                handed_over.abort()
+                break
         try:
             return await self._open(deadline)
         except BaseException:
@@ -129,18 +138,10 @@ class Pool:
         waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await waiter
-        except TimeoutError:
-            raise ProxyError(
-                Fault.OVERLOADED,
-                f"all {self._upstream.connections_max} connections of the upstream "
-                "(connections_max) are busy",
-                retry_after_seconds=1,
-            ) from None
+            # Not a timeout around the waiter: what is handed over in the last moment counts.
+            await asyncio.wait({waiter}, timeout=max(0.0, deadline - self._loop.time()))
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                # What was handed over meanwhile must not be lost.
+            if not waiter.cancel():
                 handed_over = waiter.result()
                 if handed_over is None:
                     self._give_place_away()
@@ -148,8 +149,16 @@ class Pool:
                     self.release(handed_over)
             raise
         finally:
-            if waiter in self._waiting:
+            if not waiter.done() or waiter.cancelled():
                 self._waiting.remove(waiter)
+        if waiter.done():
+            return waiter.result()
+        raise ProxyError(
+            Fault.OVERLOADED,
+            f"all {self._upstream.connections_max} connections of the upstream "
+            "(connections_max) are busy",
+            retry_after_seconds=1,
+        )
 
     def _give_place_away(self) -> None:
         """Hand a free place to the first in line, or count it free."""

@@ -96,6 +96,8 @@ class Route:
 
     def own_target(self, head: RequestHead) -> bytes | None:
         """Return the target of a request that names the upstream's own URL; None if not below."""
+        if head.path == b"*":
+            return b"*"
         if head.path == self._base or head.path.startswith(self._base + b"/"):
             return head.path + head.query
         return None
@@ -121,7 +123,7 @@ class Routes:
             if host is not None and host.startswith("*."):
                 table = self._by_suffix.setdefault(host[1:].lower().encode("ascii"), {})
             else:
-                key = None if host is None else host.lower().encode("ascii")
+                key = None if host is None else host_of(host.encode("ascii"))
                 table = self._by_host.setdefault(key, {})
             table[route.prefix] = route
             self._by_url.setdefault(route.url.host.encode("ascii"), []).append(route)
@@ -130,7 +132,10 @@ class Routes:
             routes.sort(key=lambda route: len(route.url_path), reverse=True)
         self._depth = max(route.prefix.count(b"/") for route in self.routes)
         self._allowed = _allowed_hosts(config, self.routes)
+        self._names_hosts = config.allowed_hosts is not None
         self._verdicts: dict[bytes, bool] = {}
+        self.ports: frozenset[int] = frozenset()
+        """The ports we listen on, once they are known; none for Unix sockets alone."""
 
     def match(self, head: RequestHead) -> tuple[Route, bytes]:
         """Return the upstream and the target for a request.
@@ -145,6 +150,10 @@ class Routes:
             own = self._by_own_url(host, authority, head)
             if own is not None:
                 return own
+            if not self._is_our_own(host, authority):
+                raise ProxyError(
+                    Fault.HOST_REFUSED, "no upstream's url or match.host has this host and port"
+                )
         if authority is not None and not self._is_allowed(authority, host):
             raise ProxyError(Fault.HOST_REFUSED, "the Host is not among `allowed_hosts`")
         if found is None:
@@ -201,6 +210,13 @@ class Routes:
             )
         return None
 
+    def _is_our_own(self, host: bytes, authority: bytes) -> bool:
+        """Say whether an absolute target names this proxy itself (RFC 9112 §3.2.2)."""
+        if self._names_hosts:
+            return True
+        port = _port_of(authority) or 80
+        return is_loopback(host.decode("ascii")) and (not self.ports or port in self.ports)
+
     def _is_allowed(self, authority: bytes, host: bytes) -> bool:
         verdict = self._verdicts.get(authority)
         if verdict is None:
@@ -234,10 +250,10 @@ def _allowed_hosts(config: Config, routes: list[Route]) -> frozenset[bytes] | No
     if config.allowed_hosts is not None:
         if "*" in config.allowed_hosts:
             return None
-        return frozenset(each.lower().encode("ascii") for each in config.allowed_hosts)
+        return frozenset(host_of(each.encode("ascii")) for each in config.allowed_hosts)
     allowed = {b"*loopback"}
     for route in routes:
         allowed.add(route.url.host.encode("ascii"))
         if route.upstream.match.host is not None:
-            allowed.add(route.upstream.match.host.lower().encode("ascii"))
+            allowed.add(host_of(route.upstream.match.host.encode("ascii")))
     return frozenset(allowed)

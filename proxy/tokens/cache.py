@@ -16,11 +16,10 @@ wakes it when something is due without anybody asking (renewal, another attempt,
 from __future__ import annotations
 
 import asyncio
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
+from proxy.telemetry.log import places
 from proxy.tokens.fetch import WARNINGS
 from proxy.tokens.lease import Decision, Lease
 from proxy.tokens.outcome import FetchFailed, misspoke, timed_out
@@ -211,16 +210,9 @@ class TokenCache:
             except Exception as error:  # noqa: BLE001 - see below
                 # A fault of ours. Waiters must hear of it, and the backoff must hold, or they
                 # would ask again at once; the text of a foreign exception may hold a secret.
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                self._note_failure(
-                    holding,
-                    reason,
-                    asked_at,
-                    misspoke(
-                        "the token answer met a fault of this proxy",
-                        f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}",
-                    ),
-                )
+                where = f"{type(error).__name__} at {places(error)}"
+                ours = misspoke("the token answer met a fault of this proxy", where)
+                self._note_failure(holding, reason, asked_at, ours)
         finally:
             holding.task = None
             holding.facts.fetches_in_flight -= 1
@@ -280,7 +272,7 @@ class TokenCache:
         lease = holding.lease
         idle_at = holding.used_at + holding.audience.idle_seconds
         due = min(max(lease.attempt_at(), now), max(idle_at, now))
-        if lease.credential_refused and holding.fetch.credential.may_change:
+        if lease.credential_refused and holding.fetch.credential_may_change:
             due = min(due, now + CREDENTIAL_LOOK_SECONDS)
         delay = min(due - now, TIMER_SECONDS_MAX)
         holding.timer = asyncio.get_running_loop().call_later(delay, self._due, holding)
@@ -294,7 +286,7 @@ class TokenCache:
             holding.lease = Lease()
             holding.facts.token_let_go()
             return
-        if holding.lease.credential_refused and holding.fetch.credential.changed():
+        if holding.lease.credential_refused and holding.fetch.credential_changed():
             holding.lease = holding.lease.credential_changed()
         if now >= holding.lease.attempt_at():
             self._begin(holding, "renewal" if holding.lease.ever_held else "start")

@@ -11,9 +11,8 @@ import base64
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
-from authlib.common.urls import url_encode
 from authlib.oauth2.auth import ClientAuth, encode_client_secret_post
 
 if TYPE_CHECKING:
@@ -28,21 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token request ready to be posted. It holds a secret, so it does not print itself."""
+    """A token request ready to be posted. It holds a secret, so it does not print itself.
+
+    `secrets` are the forms in which the secret goes out: a server may quote any of them.
+    """
 
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def build(
-    client: Client,
-    secret: Secret | None,
-    fields: list[tuple[str, str]],
-    arrays: frozenset[str] = frozenset(),
+    client: Client, secret: Secret | None, fields: dict[str, str | list[str]]
 ) -> TokenRequest:
     """Return the request that asks for `fields` as `client`, with its secret where it has one.
 
-    `arrays` names the fields that are arrays in JSON even where they have one value.
+    A list repeats its field; in JSON it is an array.
     """
     headers = {
         "Accept": "application/json",
@@ -54,12 +54,24 @@ def build(
         "" if secret is None else secret.reveal(),
         _method(client),
     )
-    _, headers, form = authentication.prepare("POST", "", headers, url_encode(fields))
-    if client.token_request == "json":
+    as_json = client.token_request == "json"
+    form = "" if as_json else urlencode(fields, doseq=True)
+    _, headers, form = authentication.prepare("POST", "", headers, form)
+    if as_json:
         headers["Content-Type"] = "application/json"
-        return TokenRequest(headers, _as_json(form, arrays))
-    headers["Content-Type"] = "application/x-www-form-urlencoded"
-    return TokenRequest(headers, form.encode("ascii"))
+        body = json.dumps(fields | dict(parse_qsl(form, keep_blank_values=True))).encode()
+    else:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        body = form.encode("ascii")
+    return TokenRequest(headers, body, _shown(headers, secret))
+
+
+def _shown(headers: dict[str, str], secret: Secret | None) -> tuple[str, ...]:
+    if secret is None:
+        return ()
+    text = secret.reveal()
+    basic = headers.get("Authorization", "").removeprefix("Basic ")
+    return (basic, text, quote_plus(text), json.dumps(text)[1:-1])
 
 
 def _method(client: Client) -> str | Method:
@@ -100,17 +112,3 @@ def _basic_raw(
 def _with_basic(pair: str, uri: str, headers: dict[str, str], body: str) -> Prepared:
     encoded = base64.b64encode(pair.encode()).decode("ascii")
     return uri, {**headers, "Authorization": f"Basic {encoded}"}, body
-
-
-def _as_json(form: str, arrays: frozenset[str]) -> bytes:
-    """Return the form's fields as a JSON object; a repeated field becomes an array."""
-    members: dict[str, str | list[str]] = {}
-    for name, value in parse_qsl(form, keep_blank_values=True):
-        held = members.get(name)
-        if held is None:
-            members[name] = [value] if name in arrays else value
-        elif isinstance(held, list):
-            held.append(value)
-        else:
-            members[name] = [held, value]
-    return json.dumps(members).encode()

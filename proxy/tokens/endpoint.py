@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,11 @@ class Endpoint:
     async def get(self, url: str, *, body_bytes_max: int) -> Answer:
         """Get a metadata document. Raises `FetchFailed`."""
         return await self._exchange(
-            "GET", url, {"Accept": "application/json"}, None, body_bytes_max
+            "GET",
+            url,
+            {"Accept": "application/json", "Accept-Encoding": "identity"},
+            None,
+            body_bytes_max,
         )
 
     async def close(self) -> None:
@@ -92,6 +97,11 @@ class Endpoint:
             raise unavailable(
                 "TLS to the authorization server failed: see the log, and the client's `tls` keys",
                 said=str(error),
+            ) from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise unavailable(
+                "the egress proxy of `http_proxy` refused the way to the authorization server",
+                said=f"status {error.status}",
             ) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
             raise misspoke(
@@ -137,7 +147,9 @@ class Endpoint:
         if value.isascii() and value.isdigit():
             return float(value[:9])
         try:
-            return max(parsedate_to_datetime(value).timestamp() - self._wall(), 0.0)
+            at = parsedate_to_datetime(value)
+            # The oldest of the three forms names no zone; all of them mean GMT.
+            return max(at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self._wall(), 0.0)
         except (ValueError, OverflowError):
             return None
 

@@ -65,12 +65,12 @@ class Credential:
             self.stale = True
         return self._last
 
-    def changed(self) -> bool:
-        """Say whether the file holds another value than the one read last."""
-        if self._source is None or self._last is None:
+    def differs(self, shown: Secret | None) -> bool:
+        """Say whether the file now holds another value than the one that was `shown`."""
+        if not self.may_change or self._source is None:
             return False
         try:
-            return self._source.read() != self._last
+            return self._source.read() != shown
         except ProxyError:
             # Half-written or gone for a moment: no news.
             return False
@@ -94,9 +94,18 @@ class Fetch:
         self._endpoint = endpoint
         self._locator = locator
         self._fields = grant.fields(client, audience)
-        self._arrays = grant.array_fields(client, audience)
         self._wall = wall
-        self.credential = credential
+        self._credential = credential
+        self._shown: Secret | None = None
+
+    @property
+    def credential_may_change(self) -> bool:
+        """Say whether what we show may be another one later."""
+        return self._credential.may_change
+
+    def credential_changed(self) -> bool:
+        """Say whether our credential is another one now than the one shown last."""
+        return self._credential.differs(self._shown)
 
     async def ask(self) -> Fetched:
         """Ask once; once more if our credential was refused and has changed since it was read.
@@ -106,21 +115,22 @@ class Fetch:
         try:
             return await self._ask()
         except FetchFailed as failure:
-            if failure.invalid_client and self.credential.changed():
+            if failure.invalid_client and self.credential_changed():
                 return await self._ask()
             raise
 
     async def _ask(self) -> Fetched:
         url = await self._locator.url()
-        secret = self.credential.read()
-        request = client_authentication.build(self._client, secret, self._fields, self._arrays)
+        # Remembered here, as another audience's request may read the shared credential meanwhile.
+        secret = self._shown = self._credential.read()
+        request = client_authentication.build(self._client, secret, self._fields)
         wall_asked_at = self._wall()
         answer = await self._endpoint.post(url, request.headers, request.body)
         granted = grant.read_answer(
             answer.status,
             answer.body,
             retry_after_seconds=answer.retry_after_seconds,
-            secrets=() if secret is None else (secret.reveal(),),
+            secrets=request.secrets,
         )
         token = grant.credential(
             granted, header=self._audience.header, scheme=self._audience.scheme
@@ -128,7 +138,7 @@ class Fetch:
         warnings = list(granted.warnings)
         if granted.token_type is None and self._audience.scheme is None:
             warnings.append("token_type")
-        if self.credential.stale:
+        if self._credential.stale:
             warnings.append("credential")
         if granted.scope is not None and self._audience.scope is not None:
             missing = set(self._audience.scope.split()) - set(granted.scope.split())

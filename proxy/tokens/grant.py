@@ -19,8 +19,6 @@ from proxy.tokens.lease import LIFETIME_SECONDS_MAX
 from proxy.tokens.outcome import FetchFailed, Grant, cleaned, misspoke, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from proxy.config.schema import Audience, Client
 
 TOKEN_LENGTH_MAX = 16384
@@ -30,28 +28,22 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+\Z")
 _TOKEN68_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _DIGITS_MAX = 18
+_WORDS = ("error", "error_description", "message", "title", "detail")
+"""The members of an answer that are shown in the log: none of them should hold a token."""
 
 
-def fields(client: Client, audience: Audience) -> list[tuple[str, str]]:
+def fields(client: Client, audience: Audience) -> dict[str, str | list[str]]:
     """Return the fields of every token request for `audience`, first fetch and renewal alike.
 
     Client authentication adds its own. A list repeats its field (RFC 8707 §2).
     """
-    result = [("grant_type", "client_credentials")]
+    result: dict[str, str | list[str]] = {"grant_type": "client_credentials"}
     if audience.scope:
-        result.append(("scope", audience.scope))
-    result.extend(("audience", value) for value in audience.audience)
-    result.extend(("resource", value) for value in audience.resource)
-    for name, value in {**client.parameters, **audience.parameters}.items():
-        values: Iterable[str] = [value] if isinstance(value, str) else value
-        result.extend((name, each) for each in values)
-    return result
-
-
-def array_fields(client: Client, audience: Audience) -> frozenset[str]:
-    """Return the names of the `parameters` that are lists, however many values they have."""
-    parameters = {**client.parameters, **audience.parameters}
-    return frozenset(name for name, value in parameters.items() if isinstance(value, list))
+        result["scope"] = audience.scope
+    for name, values in (("audience", audience.audience), ("resource", audience.resource)):
+        if values:
+            result[name] = values if len(values) > 1 else values[0]
+    return result | client.parameters | audience.parameters
 
 
 def read_answer(
@@ -63,7 +55,7 @@ def read_answer(
     """
     if status == 200:
         return _read_success(body, secrets)
-    said = f"status {status}: {cleaned(body.decode('utf-8', 'replace'), secrets)}"
+    said = f"status {status}: {_said(body, secrets)}"
     if status in {408, 429} or 500 <= status <= 599:
         raise unavailable(
             f"the token endpoint answered {status}",
@@ -71,7 +63,7 @@ def read_answer(
             retry_after_seconds=retry_after_seconds,
         )
     if 400 <= status <= 499:
-        error = _error_code(body)
+        error = _members(body).get("error")
         raise FetchFailed(
             Fault.GRANT_REFUSED,
             "refused",
@@ -114,18 +106,20 @@ def lifetime_from_jwt(access_token: str, wall_now: float) -> float | None:
     expiry = claims.get("exp") if isinstance(claims, dict) else None
     if isinstance(expiry, bool) or not isinstance(expiry, int | float):
         return None
-    if not math.isfinite(expiry):
+    if isinstance(expiry, float) and not math.isfinite(expiry):
         return None
-    return float(min(expiry - wall_now, LIFETIME_SECONDS_MAX))
+    # Cut first: an integer of hundreds of digits does not fit a float.
+    latest = wall_now + LIFETIME_SECONDS_MAX
+    return float(max(min(expiry, latest), wall_now - LIFETIME_SECONDS_MAX)) - wall_now
 
 
 def _read_success(body: bytes, secrets: tuple[str, ...]) -> Grant:
     answer = _json_object(body, secrets)
     if answer.get("error"):
-        raise misspoke("the token endpoint's 200 holds an error", _said(answer, secrets))
+        raise misspoke("the token endpoint's 200 holds an error", _said(body, secrets))
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:
-        raise misspoke("the answer has no access_token", _said(answer, secrets))
+        raise misspoke("the answer has no access_token", _said(body, secrets))
     if len(token) > TOKEN_LENGTH_MAX or not _VISIBLE.match(token):
         raise misspoke("the access_token cannot be sent in a header field")
     token_type = answer.get("token_type")
@@ -174,7 +168,7 @@ def _json_object(body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
             body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates
         )
     except (ValueError, RecursionError):
-        said = cleaned(body.decode("utf-8", "replace"), secrets)
+        said = _said(body, secrets)
         raise misspoke("the token endpoint's answer is not JSON", said) from None
     if not isinstance(answer, dict):
         raise misspoke("the token endpoint's answer is not a JSON object")
@@ -192,17 +186,20 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _error_code(body: bytes) -> str | None:
+def _members(body: bytes) -> dict[str, Any]:
+    """Return the members of a failure's body; none if it is no JSON object."""
     try:
-        answer = json.loads(body.decode("utf-8"))
+        answer = json.loads(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, str) else None
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _said(answer: dict[str, Any], secrets: tuple[str, ...]) -> str:
+def _said(body: bytes, secrets: tuple[str, ...]) -> str:
     """Return the answer's own words, without anything that may be a token."""
-    words = {name: answer[name] for name in ("error", "error_description") if name in answer}
-    names = ", ".join(sorted(str(name) for name in answer))
-    return cleaned(f"{words or ''} (members: {names})", secrets)
+    answer = _members(body)
+    if not answer:
+        return cleaned(body.decode("utf-8", "replace"), secrets)
+    words = [f"{name}: {answer[name]}" for name in _WORDS if isinstance(answer.get(name), str)]
+    names = ", ".join(sorted(answer))
+    return cleaned("; ".join([*words, f"members: {names}"]), secrets)

@@ -25,6 +25,8 @@ LIFETIME_SECONDS_MAX = 10 * 365.25 * 86400
 MARGIN_SECONDS_MAX = 5.0
 MARGIN_FRACTION = 0.05
 RENEWAL_SPREAD = 0.05
+RENEWAL_SECONDS_MIN = 0.5
+"""No renewal of our own accord sooner than this after a token was asked for: that were spinning."""
 
 YOUNG_SECONDS = 5.0
 """A token refused this soon was refused for another reason than its age: a new one is as bad."""
@@ -116,16 +118,21 @@ class Lease:
     ) -> Lease:
         """Return the lease on a token just granted. `lifetime_seconds` is positive."""
         lifetime = min(lifetime_seconds, LIFETIME_SECONDS_MAX)
-        fraction = renew_at_fraction + RENEWAL_SPREAD * (2.0 * chance - 1.0)
+        # Near 0 and 1 there is less room: a renewal due before the token came would never rest.
+        spread = min(RENEWAL_SPREAD, renew_at_fraction / 2.0, (1.0 - renew_at_fraction) / 2.0)
+        fraction = renew_at_fraction + spread * (2.0 * chance - 1.0)
         margin = min(MARGIN_SECONDS_MAX, MARGIN_FRACTION * lifetime)
         expires_at = asked_at + lifetime
         usable_until = expires_at - margin
         renew_at = min(asked_at + lifetime * fraction, usable_until)
+        renew_at = max(renew_at, asked_at + RENEWAL_SECONDS_MIN)
         # A server that keeps handing out what we hold gains nothing by being asked more often.
         repeats = 0
-        if self.token is not None and (token == self.token or usable_until <= self.usable_until):
+        if self.token is not None and (token == self.token or expires_at <= self.expires_at):
             repeats = self.repeats + 1
-            renew_at = max(renew_at, asked_at + TROUBLE.delay(repeats - 1))
+            # But when it has lapsed at the latest, or the next caller would wait.
+            patience = min(TROUBLE.delay(repeats - 1), max(TROUBLE.first, usable_until - asked_at))
+            renew_at = max(renew_at, asked_at + patience)
         return Lease(
             token=token,
             asked_at=asked_at,

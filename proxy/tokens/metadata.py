@@ -2,7 +2,7 @@
 
 RFC 8414 §3 and OpenID Connect Discovery 1.0 §4. A document is used only if its `issuer` is the
 configured one to the letter. It is fetched when first needed, believed for an hour, and kept
-beyond that when it cannot be fetched again.
+beyond that while it cannot be fetched again, which is tried once a minute.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DOCUMENT_BYTES_MAX = 262144
 BELIEVED_SECONDS = 3600.0
+RETRY_SECONDS = 60.0
+"""Not before this after a failure, if there is a document: its server may hang for long."""
 
 
 class TokenEndpointLocator:
@@ -35,12 +37,12 @@ class TokenEndpointLocator:
         self._endpoint = endpoint
         self._monotonic = monotonic
         self._found: str | None = client.token_endpoint
-        self._found_at = float("inf") if client.token_endpoint else float("-inf")
+        self._stale_at = float("inf") if client.token_endpoint else float("-inf")
         self._search: asyncio.Task[str] | None = None
 
     async def url(self) -> str:
         """Return the token endpoint's URL. Raises `FetchFailed`."""
-        if self._found is not None and self._monotonic() < self._found_at + BELIEVED_SECONDS:
+        if self._found is not None and self._monotonic() < self._stale_at:
             return self._found
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._find(), name="metadata")
@@ -50,8 +52,9 @@ class TokenEndpointLocator:
         except FetchFailed:
             if self._found is None:
                 raise
-            return self._found
-        self._found_at = self._monotonic()
+            self._stale_at = self._monotonic() + RETRY_SECONDS
+        else:
+            self._stale_at = self._monotonic() + BELIEVED_SECONDS
         return self._found
 
     def close(self) -> None:
@@ -66,6 +69,9 @@ class TokenEndpointLocator:
                 answer = await self._endpoint.get(url, body_bytes_max=DOCUMENT_BYTES_MAX)
                 return token_endpoint(self._client, answer)
             except FetchFailed as failure:
+                if failure.result == "timeout":
+                    # The other form is the same server's: waiting for it too helps nobody.
+                    raise
                 failures.append(failure)
         # A document that was found and is wrong says more than one that was not found.
         failures.sort(key=lambda failure: isinstance(failure, MetadataNotFound))
@@ -117,6 +123,10 @@ def token_endpoint(client: Client, answer: Answer) -> str:
             f"issuer: {document.get('issuer')!r:.200}",
         )
     found = document.get("token_endpoint")
+    aliases = document.get("mtls_endpoint_aliases")
+    if client.tls.certificate_file is not None and isinstance(aliases, dict):
+        # RFC 8705 §5: who shows a certificate asks there.
+        found = aliases.get("token_endpoint", found)
     if not isinstance(found, str) or not found:
         raise misspoke("the metadata document names no token_endpoint")
     try:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 SAID_MAX = 512
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+_TOKEN_LIKE = re.compile(
+    # What stands behind a token's name in JSON, a form or markup, or behind a scheme; any JWT.
+    r"""((?:access|refresh|id)_token[\\"'\s]*[:=>][\\"'\s]*)[^\\"'&\s,;}<]+"""
+    r"|\b((?:bearer|basic)\s+)[\w.~+/=-]{16,}"
+    r"|\beyJ[\w-]+\.[\w.-]+",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,9 @@ def unreadable(error: ProxyError) -> FetchFailed:
 
 
 def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
-    """Return what a server said, fit for a log: printable, short, our secrets struck out."""
+    """Return what a server said, fit for a log: printable, short, secrets and tokens struck out."""
     for secret in strike_out:
         if secret:
             text = text.replace(secret, "***")
+    text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
     return _UNPRINTABLE.sub(" ", text).strip()[:SAID_MAX]
