@@ -11,8 +11,7 @@ All that is taken from aiohttp's insides is here, each with its reason:
 - `data_received`: a broken body must reach the handler that is reading it (aiohttp queues the
   error as the next request, and the handler waits for ever); a head is limited as a whole, in size
   and in time (aiohttp limits each line).
-- Malformed requests get our problem+json, counted, nothing of theirs echoed (aiohttp answers
-  HTTP/1.0 in plain text with the offending bytes, and logs a traceback).
+- Malformed requests get our problem+json, nothing of theirs echoed (aiohttp echoes them).
 - Connections are limited in number.
 """
 

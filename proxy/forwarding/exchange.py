@@ -216,12 +216,17 @@ class Exchange:
         """Write the answer to the caller as it comes."""
         protocol = self._request.protocol
         came = connection.answer
-        answer = message.read_answer(
-            came.status,
-            came.reason,
-            came.fields,
-            to_head=self._head.method == "HEAD",
-        )
+        try:
+            answer = message.read_answer(
+                came.status,
+                came.reason,
+                came.fields,
+                to_head=self._head.method == "HEAD",
+            )
+        except ProxyError as error:
+            # Complete for the parser, and yet nothing more is to be believed of this connection.
+            connection.fail(error)
+            raise
         keep_alive = (
             keep_alive
             and not answer.until_close
@@ -235,6 +240,8 @@ class Exchange:
         data, chunked = message.inbound(answer, minor=self._head.minor, close=not keep_alive)
         while True:
             ended = came.complete
+            if connection.error is not None and not ended:
+                raise connection.error
             piece = connection.take()
             if piece:
                 self.answer_bytes += len(piece)

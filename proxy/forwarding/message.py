@@ -7,6 +7,7 @@ it edits fields, so no caller can name it in `Connection` and have it removed.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _FORWARDED = (b"forwarded", b"x-forwarded-")
 # `Trailer` is no hop-by-hop field, and the trailers of answers do go on.
 _ANSWER_NOTED = (HOP_BY_HOP - {b"trailer"}) | {b"content-length"}
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_TRAILERS = HOP_BY_HOP | {
     b"content-length",
     b"host",
@@ -128,6 +130,8 @@ def read_answer(
     status: int, reason: bytes, fields: Sequence[Field], *, to_head: bool
 ) -> AnswerHead:
     """Return an upstream's answer as it goes on. Raises `ProxyError` (`upstream_misspoke`)."""
+    if not 100 <= status <= 999 or _CONTROL.search(reason):
+        raise ProxyError(Fault.UPSTREAM_MISSPOKE, "the answer's status line is malformed")
     answer = AnswerHead(status, reason, bodiless=to_head or status in {204, 304} or status < 200)
     lines = answer.lines
     options: set[bytes] | None = None

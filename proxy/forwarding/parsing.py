@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from proxy.forwarding.head import Field
 
 
+_VERSIONS = frozenset({"1.1", "1.0"})
+
+
 class AnswerParser:
     """See the module's docstring. `on_interim` is told 1xx answers, but for 101."""
 
@@ -122,6 +125,8 @@ class AnswerParser:
     def on_headers_complete(self) -> None:
         """See whether this is the final head."""
         assert self._llhttp is not None
+        if self._llhttp.get_http_version() not in _VERSIONS:
+            raise ValueError("not a version that is spoken here")
         self.status = self._llhttp.get_status_code()
         if self.status >= 200:
             self.head_done = True

@@ -15,11 +15,15 @@ import struct
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, unquote_plus
 
 import aiohttp
+import pytest
 import yaml
+from faults.stepped_time import SteppedLoop, advance, now
+from integration.recording_upstream import RecordedRequest, RecordingUpstream, response
 
 from proxy.app import App
 from proxy.config.loader import load_text
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
+WALL_AT_START = 1_760_000_000.0
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.01
 TOKEN_PATH = "/token"
@@ -241,6 +246,21 @@ class Proxy:
     def facts(self, audience: str = "orders") -> Any:
         return self.app.telemetry.audiences[audience]
 
+    async def advance(self, seconds: float, *servers: TokenServer) -> None:
+        """Let stepped time pass; what `servers` hold back is not waited for."""
+
+        def settled() -> bool:
+            audiences = self.app.telemetry.audiences.values()
+            in_flight = sum(each.fetches_in_flight for each in audiences)
+            return in_flight == sum(each.held for each in servers)
+
+        await advance(seconds, settled)
+
+    async def metrics(self) -> str:
+        """Return the exposition; needs the admin listener."""
+        async with self.session.get(f"http://{self.app.admin_address}/metrics") as answer:
+            return await answer.text()
+
     async def call(
         self, path: str = "/", method: str = "GET", **arguments: Any
     ) -> tuple[int, Mapping[str, str], bytes]:
@@ -289,18 +309,68 @@ def configuration(
 
 
 @asynccontextmanager
-async def running(config: dict[str, Any], folder: Path) -> AsyncIterator[Proxy]:
-    """Run the proxy for the block's length; at its end it must end too."""
+async def running(
+    config: dict[str, Any], folder: Path, *, stray_exceptions: bool = False
+) -> AsyncIterator[Proxy]:
+    """Run the proxy for the block's length; at its end it must end too.
+
+    On a stepped loop the proxy lives in that loop's time. An exception that nobody waited for is
+    a failure, unless `stray_exceptions` are what the test is about.
+    """
     loaded = load_text(yaml.safe_dump(config), "token-proxy.yaml", {}, folder)
     stream = io.StringIO()
     log = Log(format="json", level="debug", access="off", stream=stream, wall=lambda: 0.0)
-    app = App(loaded, source="token-proxy.yaml", log=log)
-    try:
-        await app.start()
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            yield Proxy(app, stream, session)
-    finally:
-        await app.close()
-    assert "internal_error" not in stream.getvalue(), stream.getvalue()
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(asyncio.get_running_loop(), SteppedLoop):
+            clocks = SimpleNamespace(monotonic=now, time=lambda: WALL_AT_START + now())
+            patch.setattr("proxy.app.time", clocks)
+        app = App(loaded, source="token-proxy.yaml", log=log)
+        try:
+            await app.start()
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            timeout = aiohttp.ClientTimeout(total=None)
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+                yield Proxy(app, stream, session)
+        finally:
+            await app.close()
+    assert stray_exceptions or "internal_error" not in stream.getvalue(), stream.getvalue()
+
+
+def token_of(request: RecordedRequest) -> str:
+    """Return the token that an upstream got."""
+    (value,) = request.values("Authorization")
+    return value.decode().removeprefix("Bearer ")
+
+
+class Guard:
+    """An upstream's `answer`: 401 for what it is told to refuse, else 200 with the token.
+
+    It notes every token that had lapsed when it came, by `server`'s own record.
+    """
+
+    def __init__(self, server: TokenServer) -> None:
+        self.server = server
+        self.lapsed: list[str] = []
+        self.refused: set[str] = set()
+        self.challenge: str | None = 'Bearer error="invalid_token"'
+        self.refuses_all = False
+
+    async def __call__(self, request: RecordedRequest, writer: asyncio.StreamWriter) -> None:
+        token = token_of(request)
+        if self.server.expiry.get(token, 0) <= now():
+            self.lapsed.append(token)
+        if self.refuses_all or token in self.refused:
+            fields = () if self.challenge is None else (f"WWW-Authenticate: {self.challenge}",)
+            writer.write(response(b"no", status="401 Unauthorized", fields=fields))
+        else:
+            writer.write(response(token.encode()))
+
+
+@asynccontextmanager
+async def surroundings(
+    **server_fields: Any,
+) -> AsyncIterator[tuple[TokenServer, RecordingUpstream, Guard]]:
+    """Run a token server and an upstream that takes its tokens."""
+    async with TokenServer(**server_fields) as server, RecordingUpstream() as upstream:
+        upstream.answer = guard = Guard(server)
+        yield server, upstream, guard

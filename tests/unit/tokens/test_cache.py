@@ -300,7 +300,7 @@ async def test_a_renewal_in_trouble_backs_off_and_the_old_token_serves_to_its_en
         error = await the.refusal()
         assert (error.fault, error.status) == (Fault.AUTHORIZATION_SERVER_UNAVAILABLE, 503)
         lives = [each.get("live_for_seconds") for each in the.events("token_fetch_failed")]
-        assert lives[0] == pytest.approx(100)
+        assert lives[0] == pytest.approx(95)
         assert lives[-1] is None
 
 

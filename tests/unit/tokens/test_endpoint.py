@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -158,8 +159,14 @@ async def test_a_closed_port_is_unavailable() -> None:
     assert failure.said
 
 
-async def test_a_name_that_does_not_resolve_is_unavailable() -> None:
-    failure = await trouble("http://no-such-name.invalid/token")
+async def test_a_name_that_does_not_resolve_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nowhere(*_arguments: Any, **_keywords: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    failure = await trouble("http://no-such-name.example/token")
     assert failure.result == "unavailable"
     assert "name" in failure.error.detail
 
