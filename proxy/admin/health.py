@@ -14,7 +14,8 @@ from proxy.telemetry.log import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.telemetry.facts import AudienceFacts, Telemetry
+    from proxy.telemetry.audience import AudienceFacts
+    from proxy.telemetry.facts import Telemetry
 
 
 class Health:

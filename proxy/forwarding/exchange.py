@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.pool import Pool
     from proxy.forwarding.routing import Route
     from proxy.model import Token, TokenSource
-    from proxy.telemetry.facts import UpstreamFacts
+    from proxy.telemetry.upstream import UpstreamFacts
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "QUERY", "SEARCH"})
 """RFC 9110 §9.2.2 and the registry: what may be sent once more by an intermediary."""

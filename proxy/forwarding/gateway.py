@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from proxy.config.schema import Config
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
-    from proxy.telemetry.facts import Origin, Telemetry, UpstreamFacts
+    from proxy.telemetry.facts import Telemetry
+    from proxy.telemetry.upstream import Origin, UpstreamFacts
 
 RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499

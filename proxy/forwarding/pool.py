@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.config.schema import Limits
     from proxy.forwarding.routing import Route
     from proxy.network import Resolver
-    from proxy.telemetry.facts import UpstreamFacts
+    from proxy.telemetry.upstream import UpstreamFacts
 
     ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
 

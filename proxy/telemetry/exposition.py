@@ -21,13 +21,15 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector as CollectorInterface
 
 from proxy import __version__
-from proxy.telemetry.facts import OTHER, OTHER_STATUS
+from proxy.telemetry.upstream import OTHER, OTHER_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.telemetry.facts import AudienceFacts, Telemetry, UpstreamFacts
+    from proxy.telemetry.audience import AudienceFacts
+    from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.histogram import Histogram
+    from proxy.telemetry.upstream import UpstreamFacts
 
 
 def registry(telemetry: Telemetry) -> CollectorRegistry:

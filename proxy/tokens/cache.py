@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from proxy.config.schema import Audience, Config
     from proxy.model import AudienceName, Token
-    from proxy.telemetry.facts import AudienceFacts, FetchReason
+    from proxy.telemetry.audience import AudienceFacts, FetchReason
     from proxy.tokens.fetch import Fetch
 
 TIMER_SECONDS_MAX = 3600.0
@@ -117,8 +117,9 @@ class TokenCache:
                 self._begin(holding, "renewal")
                 return token
             case Decision.REFUSE if holding.task is None:
-                holding.facts.refused += 1
-                raise self._known_error(lease, now)
+                error = self._known_error(lease, now)
+                holding.facts.caller_refused(error.code)
+                raise error
             case _:
                 return await self._wait(holding, now)
 

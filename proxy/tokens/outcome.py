@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import Fault, ProxyError
 
 if TYPE_CHECKING:
-    from proxy.telemetry.facts import FetchResult
+    from proxy.telemetry.audience import FetchResult
 
 SAID_MAX = 512
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")

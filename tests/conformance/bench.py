@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conformance.wire import PATIENCE_SECONDS, Answer, Head, Peer, Upstream, connect
+
 from proxy.app import App
 from proxy.config.loader import load_text
 from proxy.telemetry.log import Log
@@ -28,7 +29,7 @@ from proxy.telemetry.log import Log
 if TYPE_CHECKING:
     from proxy.config.schema import Config
     from proxy.forwarding.pool import Pool
-    from proxy.telemetry.facts import UpstreamFacts
+    from proxy.telemetry.upstream import UpstreamFacts
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 POLL_SECONDS = 0.01

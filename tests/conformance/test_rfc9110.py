@@ -39,7 +39,7 @@ async def test_a_request_goes_on_as_it_came_but_for_host_and_via(the: Bench) -> 
 async def test_an_answer_goes_on_as_it_came(the: Bench) -> None:
     """§7.7; no `Via`, `Server`, `Date` or `Content-Type` of our making."""
     fields = (
-        b"ETag: W/\"x\"",
+        b'ETag: W/"x"',
         b"set-cookie: a=1",
         b"Set-Cookie: b=2, c",
         b"X-Bytes: caf\xe9 \xff",
@@ -267,9 +267,7 @@ async def test_interim_answers_never_reach_a_caller_of_http_1_0(the: Bench) -> N
 async def test_an_expectation_goes_up_and_the_upstreams_100_comes_back(the: Bench) -> None:
     """§10.1.1: the 100 is the upstream's, and only then does the body come."""
     caller = await the.caller()
-    caller.send(
-        request(b"Expect: 100-continue", b"Content-Length: 4", line=b"POST /a HTTP/1.1")
-    )
+    caller.send(request(b"Expect: 100-continue", b"Content-Length: 4", line=b"POST /a HTTP/1.1"))
     upstream = await the.upstream.accept()
     head = await upstream.head()
     assert head.values("Expect") == [b"100-continue"]
@@ -288,9 +286,7 @@ async def test_an_expectation_goes_up_and_the_upstreams_100_comes_back(the: Benc
 async def test_a_refused_expectation_is_the_answer(the: Bench) -> None:
     """§10.1.1: a final answer instead of 100; what the caller sends then is no request."""
     caller = await the.caller()
-    caller.send(
-        request(b"Expect: 100-continue", b"Content-Length: 26", line=b"POST /a HTTP/1.1")
-    )
+    caller.send(request(b"Expect: 100-continue", b"Content-Length: 26", line=b"POST /a HTTP/1.1"))
     upstream = await the.upstream.accept()
     await upstream.head()
     upstream.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")

@@ -221,7 +221,9 @@ async def test_a_chunked_request_stays_chunked(the: Bench) -> None:
 async def test_trailers_of_a_request_become_no_fields_of_the_next(the: Bench) -> None:
     """§7.1.2: they are discarded, and the connection is not left to misread them."""
     caller = await the.caller()
-    caller.send(POST + CHUNKED + b"\r\n2\r\nok\r\n0\r\nX-Trailer: 1\r\nX-Last: 2\r\n\r\n" + request())
+    caller.send(
+        POST + CHUNKED + b"\r\n2\r\nok\r\n0\r\nX-Trailer: 1\r\nX-Last: 2\r\n\r\n" + request()
+    )
     upstream = await the.upstream.accept()
     await upstream.head()
     assert b"".join((await upstream.chunked())[0]) == b"ok"

@@ -302,9 +302,7 @@ async def test_an_upstreams_connection_persists_as_it_says(
 async def test_an_early_answer_ends_the_request_and_both_connections(the: Bench) -> None:
     """§9.3, §9.6: an answer to a body that is still coming; the rest is nobody's next request."""
     caller = await the.caller()
-    caller.send(
-        b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 100
-    )
+    caller.send(b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 100)
     upstream = await the.upstream.accept()
     await upstream.head()
     await upstream.exactly(100)

@@ -145,6 +145,10 @@ class Peer:
 
     def abort(self) -> None:
         """Break the connection off, by a reset."""
+        if self.writer.is_closing():
+            # uvloop has given the descriptor back by now.
+            self.writer.transport.abort()
+            return
         sock = self.writer.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

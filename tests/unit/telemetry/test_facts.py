@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.errors import Fault
-from proxy.telemetry.facts import METHODS, OTHER, AudienceFacts, Telemetry, UpstreamFacts
+from proxy.telemetry.audience import AudienceFacts
+from proxy.telemetry.facts import Telemetry
+from proxy.telemetry.upstream import METHODS, OTHER, UpstreamFacts
 
 if TYPE_CHECKING:
     from conftest import Clock, Lines

@@ -19,7 +19,8 @@ from unit.tokens.some import jwt
 from proxy.config.loader import load_text
 from proxy.errors import Fault, ProxyError
 from proxy.model import AudienceName, Token
-from proxy.telemetry.facts import AudienceFacts, Telemetry
+from proxy.telemetry.audience import AudienceFacts
+from proxy.telemetry.facts import Telemetry
 from proxy.telemetry.log import Log
 from proxy.tokens.cache import TokenCache
 

@@ -1,0 +1,188 @@
+"""One audience's facts: look-ups, fetches, the token's times, and what the log says of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from proxy.telemetry.histogram import FETCH_BOUNDS, WAIT_BOUNDS, Histogram
+from proxy.telemetry.repeats import Occurrences, Repeats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.telemetry.log import Log
+
+FetchReason = Literal["start", "miss", "renewal", "rejected"]
+FetchResult = Literal[
+    "success", "refused", "unavailable", "timeout", "misspoke", "credential_unreadable"
+]
+State = Literal["absent", "live", "failing", "idle"]
+
+
+class AudienceFacts:
+    """One audience. The plain numbers are adjusted by the cache; the methods also log.
+
+    `expires_at` and `last_success_at` are Unix time; they and `lifetime_seconds` are None until
+    known. `has_had_token` never goes back to False.
+    """
+
+    def __init__(
+        self, name: str, *, log: Log, wall: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self.name = name
+        self.hits = self.stale = self.joined = self.misses = self.refused = 0
+        self.waiters = 0
+        self.fetches_in_flight = 0
+        self.wait = Histogram(WAIT_BOUNDS)
+        self.fetch_duration = Histogram(FETCH_BOUNDS)
+        self.fetches: dict[tuple[str, str], int] = {
+            (reason, result): 0
+            for reason in get_args(FetchReason)
+            for result in get_args(FetchResult)
+        }
+        self.consecutive_failures = 0
+        self.expires_at: float | None = None
+        self.last_success_at: float | None = None
+        self.lifetime_seconds: float | None = None
+        self.has_had_token = False
+        self._idle = False
+        self._log = log
+        self._wall = wall
+        self._monotonic = monotonic
+        self._failing = Repeats()
+        self._callers_failing = False
+        self._rejections = Occurrences()
+        self._oddities: dict[str, Occurrences] = {}
+
+    @property
+    def state(self) -> State:
+        """How it stands: `failing` from the first failure on, whether or not a token lives."""
+        if self.consecutive_failures:
+            return "failing"
+        if self._idle:
+            return "idle"
+        return "live" if self.expires_at is not None and self.expires_in_seconds > 0 else "absent"
+
+    @property
+    def expires_in_seconds(self) -> float:
+        """Seconds until the token expires, negative afterwards; NaN when there is none."""
+        return float("nan") if self.expires_at is None else self.expires_at - self._wall()
+
+    def token_granted(
+        self,
+        *,
+        reason: FetchReason,
+        seconds: float,
+        lifetime_seconds: float,
+        expires_in_seconds: float,
+    ) -> None:
+        """Note a token. `seconds` is how long the fetch took, `expires_in_seconds` what is left."""
+        self.fetches[reason, "success"] += 1
+        self.fetch_duration.observe(seconds)
+        news = self.last_success_at is None
+        failures = self._failing.ended(self._monotonic())
+        self.last_success_at = self._wall()
+        self.expires_at = self.last_success_at + expires_in_seconds
+        self.lifetime_seconds = lifetime_seconds
+        self.has_had_token = True
+        self.consecutive_failures = 0
+        self._idle = self._callers_failing = False
+        message = f"granted again after {failures} failures" if failures else "granted a token"
+        self._log.write(
+            "info" if news or failures else "debug",
+            "token_granted",
+            message,
+            {
+                "audience": self.name,
+                "reason": reason,
+                "duration_seconds": seconds,
+                "lifetime_seconds": lifetime_seconds,
+                "expires_in_seconds": expires_in_seconds,
+                "failures": failures or None,
+            },
+        )
+
+    def fetch_failed(
+        self,
+        *,
+        reason: FetchReason,
+        result: FetchResult,
+        seconds: float,
+        code: str,
+        detail: str,
+        retry_in_seconds: float,
+        live_for_seconds: float | None,
+    ) -> None:
+        """Note a fetch that brought no token. `live_for_seconds`: what is left of the old one.
+
+        `detail` may hold what the server said, for the log only. That the old token has lapsed,
+        so that callers fail now, is said at once, whatever was said before.
+        """
+        self.fetches[reason, result] += 1
+        self.fetch_duration.observe(seconds)
+        self.consecutive_failures += 1
+        lapsed = live_for_seconds is None or live_for_seconds <= 0
+        if lapsed and not self._callers_failing:
+            self._callers_failing = True
+            self._failing.escalate()
+        if not self._failing.happened(self._monotonic()):
+            return
+        self._log.write(
+            "error" if lapsed else "warning",
+            "token_fetch_failed",
+            "no token to be had, callers get an error"
+            if lapsed
+            else f"no new token to be had, the old one lives for {live_for_seconds:.0f} s",
+            {
+                "audience": self.name,
+                "code": code,
+                "reason": reason,
+                "result": result,
+                "detail": detail,
+                "failures": self._failing.count,
+                "duration_seconds": seconds,
+                "retry_in_seconds": retry_in_seconds,
+                "live_for_seconds": None if lapsed else live_for_seconds,
+            },
+        )
+
+    def caller_refused(self, code: str) -> None:
+        """Count a caller who was told at once what is known; log the first since the lapse."""
+        self.refused += 1
+        if self._callers_failing:
+            return
+        # The token ended between two attempts: the next failure may be a minute away.
+        self._callers_failing = True
+        self._failing.escalate()
+        self._log.error(
+            "token_lapsed",
+            "the token has lapsed and no new one is to be had, callers get an error",
+            audience=self.name,
+            code=code,
+            failures=self.consecutive_failures,
+        )
+
+    def token_rejected(self, upstream: str | None = None) -> None:
+        """Note that an upstream answered 401 to a token of ours."""
+        times = self._rejections.happened(self._monotonic())
+        if times:
+            fields = {"audience": self.name, "upstream": upstream, "times": times}
+            self._log.write(
+                "warning", "token_rejected", "an upstream answered 401 to our token", fields
+            )
+
+    def token_let_go(self) -> None:
+        """Note that the token was unused for long and is no longer kept."""
+        self.expires_at = self.last_success_at = self.lifetime_seconds = None
+        # A failure count left behind would keep an alert alight for what nobody wants.
+        self.consecutive_failures = 0
+        self._failing.ended(self._monotonic())
+        self._callers_failing = False
+        self._idle = True
+        self._log.info("token_let_go", "unused for long, let go", audience=self.name)
+
+    def warn(self, event: str, message: str) -> None:
+        """Log an answer that is odd but usable. `event` is one of a few fixed words."""
+        times = self._oddities.setdefault(event, Occurrences()).happened(self._monotonic())
+        if times:
+            self._log.warning(event, message, audience=self.name, times=times)
