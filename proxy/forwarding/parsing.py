@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _VERSIONS = frozenset({"1.1", "1.0"})
+_FIRST_BYTES = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
 class AnswerParser:
@@ -29,6 +30,7 @@ class AnswerParser:
         self._fields_max = fields_max
         self._llhttp: httptools.HttpResponseParser | None = None
         self._to_head = False
+        self._version_seen = False
         self._chunks: list[bytes] = []
         self.on_interim: Callable[[int, bytes, list[Field]], None] | None = None
         self.head_done = False
@@ -58,6 +60,9 @@ class AnswerParser:
         if self.complete or self._llhttp is None:
             self.surplus = True
             return
+        if not self.received_bytes:
+            # Nearly always the whole status line comes at once; asking llhttp is dearer.
+            self._version_seen = data[:8] in _FIRST_BYTES
         self.received_bytes += len(data)
         try:
             self._llhttp.feed_data(data)
@@ -125,7 +130,7 @@ class AnswerParser:
     def on_headers_complete(self) -> None:
         """See whether this is the final head."""
         assert self._llhttp is not None
-        if self._llhttp.get_http_version() not in _VERSIONS:
+        if not self._version_seen and self._llhttp.get_http_version() not in _VERSIONS:
             raise ValueError("not a version that is spoken here")
         self.status = self._llhttp.get_status_code()
         if self.status >= 200:
@@ -148,6 +153,8 @@ class AnswerParser:
             self.complete = True
         elif self.status != 101 and self.on_interim is not None:
             self.on_interim(self.status, self.reason, self.fields)
+        # What follows an interim answer begins with a version of its own.
+        self._version_seen = False
 
 
 def _misspoke(detail: str) -> ProxyError:

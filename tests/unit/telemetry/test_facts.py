@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.errors import Fault
-from proxy.telemetry.audience import AudienceFacts
-from proxy.telemetry.facts import Telemetry
 from proxy.telemetry.upstream import METHODS, OTHER, UpstreamFacts
 
 if TYPE_CHECKING:
     from conftest import Clock, Lines
+
+    from proxy.telemetry.audience import AudienceFacts
+    from proxy.telemetry.facts import Telemetry
 
 GRANTED: dict[str, Any] = {
     "reason": "renewal",

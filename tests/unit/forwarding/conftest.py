@@ -1,0 +1,85 @@
+"""Heads and routes for the pure half of forwarding, made as the program makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.config.loader import load_text
+from proxy.forwarding import head as request_head
+from proxy.forwarding.routing import Route, Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.config.schema import Config
+    from proxy.forwarding.head import Field, RequestHead
+
+    ReadHead = Callable[..., RequestHead]
+    MakeRoutes = Callable[..., Routes]
+    MakeRoute = Callable[..., Route]
+
+
+def config_of(upstreams: dict[str, Any], **top: Any) -> Config:
+    """Return a configuration with these upstreams; `orders` and `keyed` are its audiences."""
+    tree = {
+        "allow_inline_secrets": True,
+        "clients": {
+            "us": {
+                "token_endpoint": "https://auth.example.com/token",
+                "client_id": "us",
+                "client_secret": "kept to ourselves",
+            }
+        },
+        "audiences": {
+            "orders": {"client": "us"},
+            "keyed": {"client": "us", "header": "X-Api-Key"},
+        },
+        "upstreams": upstreams,
+        **top,
+    }
+    return load_text(json.dumps(tree), "test.yaml", {}, Path.cwd())
+
+
+@pytest.fixture
+def read_head() -> ReadHead:
+    """Read a head of GET with `Host: localhost`, or of what the test says."""
+
+    def read(
+        *fields: Field,
+        target: bytes = b"/a",
+        method: str = "GET",
+        host: bytes | None = b"localhost",
+        version: tuple[int, int] = (1, 1),
+    ) -> RequestHead:
+        hosts = [] if host is None else [(b"Host", host)]
+        return request_head.read(method, target, version, [*hosts, *fields])
+
+    return read
+
+
+@pytest.fixture
+def make_routes() -> MakeRoutes:
+    """Make routes of upstreams given as `name={"match": …}`; url and audience need not be said."""
+
+    def make(*, top: dict[str, Any] | None = None, **upstreams: dict[str, Any]) -> Routes:
+        filled = {
+            name: {"url": f"https://{name}.example.com", "audience": "none"} | keys
+            for name, keys in upstreams.items()
+        }
+        return Routes(config_of(filled, **(top or {})))
+
+    return make
+
+
+@pytest.fixture
+def make_route(make_routes: MakeRoutes) -> MakeRoute:
+    """Make the one route of an upstream with these keys."""
+
+    def make(**keys: Any) -> Route:
+        return make_routes(api=keys).routes[0]
+
+    return make
