@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from proxy.config.addresses import TcpAddress, UnixAddress, is_loopback, parse_address
+
+# Python 3.13 writes the last four bytes as IPv4, earlier ones do not.
+MAPPED = str(ipaddress.IPv6Address("::ffff:127.0.0.1"))
 
 
 @pytest.mark.parametrize(
@@ -13,7 +18,7 @@ from proxy.config.addresses import TcpAddress, UnixAddress, is_loopback, parse_a
         ("[::1]:80", TcpAddress("::1", 80), True),
         ("[0:0::1]:80", TcpAddress("::1", 80), True),
         ("127.9.9.9:1", TcpAddress("127.9.9.9", 1), True),
-        ("[::ffff:127.0.0.1]:1", TcpAddress("::ffff:7f00:1", 1), True),
+        ("[::ffff:127.0.0.1]:1", TcpAddress(MAPPED, 1), True),
         ("unix:/run/proxy.sock", UnixAddress("/run/proxy.sock"), True),
         ("0.0.0.0:8080", TcpAddress("0.0.0.0", 8080), False),
         ("[::]:8080", TcpAddress("::", 8080), False),
