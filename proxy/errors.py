@@ -108,7 +108,7 @@ class ProxyError(Exception):
         self.status = status or kind.status
         self.proxy_status = proxy_status or kind.proxy_status
         self.retry_after_seconds = retry_after_seconds
-        self.wants_retry_after = kind.retry
+        self.wants_retry_after = kind.retry or retry_after_seconds is not None
 
     @property
     def code(self) -> str:

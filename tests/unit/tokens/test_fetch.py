@@ -1,0 +1,249 @@
+"""`proxy.tokens.fetch` through the cache: secrets that change, discovery, odd answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faults.stepped_time import stepped
+from faults.token_server import Asked, TokenServer, http_answer, refusal
+from unit.tokens.cache_bench import STOCK, WALL_AT_START, bench
+from unit.tokens.some import jwt
+
+from proxy.errors import Fault
+from proxy.model import AudienceName
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+# Credentials.
+
+
+@stepped
+async def test_invalid_client_reads_the_secret_again_and_tries_once_more(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old\n")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+
+        def rotated(asked: Asked) -> bytes:
+            if asked.secret == "new":
+                return the.server.grant(asked)
+            file.write_text("new\n")
+            return refusal("invalid_client", status="401 Unauthorized")
+
+        the.server.answer = rotated
+        assert await the.token() == "token-1"
+        assert [each.secret for each in the.server.requests] == ["old", "new"]
+        assert the.facts.fetches["miss", "success"] == 1
+
+
+@stepped
+async def test_a_secret_that_is_wrong_twice_is_tried_no_third_time(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("0")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+
+        def never(asked: Asked) -> bytes:
+            file.write_text(str(int(asked.secret) + 1))
+            return refusal("invalid_client")
+
+        the.server.answer = never
+        assert (await the.refusal()).fault is Fault.GRANT_REFUSED
+        assert [each.secret for each in the.server.requests] == ["0", "1"]
+
+
+@stepped
+async def test_a_secret_that_is_the_same_is_not_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("wrong")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+        the.server.answer = lambda _: refusal("invalid_client")
+        await the.refusal()
+        assert len(the.server.requests) == 1
+
+
+@stepped
+async def test_a_changed_secret_ends_the_backoff_of_every_audience_of_its_client(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("wrong")
+    also = {"stock": {"client": "billing", "audience": "stock", "prefetch": False}}
+    async with bench(client={"client_secret_file": str(file)}, audiences=also) as the:
+
+        def only_the_right_one(asked: Asked) -> bytes:
+            if asked.secret == "right":
+                return the.server.grant(asked)
+            return refusal("invalid_client")
+
+        the.server.answer = only_the_right_one
+        await the.refusal()
+        await the.advance(0.5)
+        await the.refusal(STOCK)
+        await the.advance(2)
+        file.write_text("right")
+        await the.advance(1.1)
+        assert await the.token() == "token-1"
+        assert await the.token(STOCK) == "stock-2"
+        assert (the.facts.misses, the.facts.hits) == (1, 1)
+
+
+@stepped
+async def test_an_unreadable_secret_keeps_its_last_value_with_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("s3cr3t")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+        await the.token()
+        file.unlink()
+        await the.advance(80)
+        assert await the.token() == "token-2"
+        assert {each.secret for each in the.server.requests} == {"s3cr3t"}
+        assert len(the.events("credential")) == 1
+
+
+@stepped
+async def test_a_secret_that_was_never_read_is_our_own_trouble_and_heals(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("s3cr3t")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+        file.unlink()
+        error = await the.refusal()
+        assert (error.fault, error.status) == (Fault.CREDENTIAL_UNREADABLE, 503)
+        assert str(tmp_path) not in error.detail
+        assert the.server.requests == []
+        file.write_text("s3cr3t")
+        await the.advance(5)
+        assert await the.token() == "token-1"
+
+
+@stepped
+async def test_a_secret_that_vanishes_after_a_refusal_is_no_news(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("wrong")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+        the.server.answer = lambda _: refusal("invalid_client")
+        await the.refusal()
+        file.unlink()
+        await the.advance(8)
+        assert len(the.server.requests) == 1
+
+
+@stepped
+async def test_a_client_without_a_secret_has_none_that_could_change() -> None:
+    none = {"authentication": "none", "client_id": "public"}
+    async with TokenServer() as server:
+        server.answer = lambda _: refusal("invalid_client")
+        client = {"token_endpoint": server.url} | none
+        stock = {"client": "public", "prefetch": False}
+        async with bench(clients={"public": client}, audiences={"stock": stock}) as the:
+            the.servers.append(server)
+            await the.refusal(STOCK)
+            await the.advance(8)
+            assert len(server.requests) == 1
+            assert server.requests[0].field("client_id") == "public"
+
+
+# Discovery.
+
+
+@stepped
+async def test_audiences_of_one_client_share_the_search_for_its_endpoint() -> None:
+    async with TokenServer() as server:
+
+        def answer(asked: Asked) -> bytes:
+            if asked.method == "GET":
+                return http_answer({"issuer": server.issuer, "token_endpoint": server.url})
+            return server.grant(asked)
+
+        server.answer = answer
+        client = {"issuer": server.issuer, "client_id": "x", "authentication": "none"}
+        names = [AudienceName(name) for name in ("a", "b", "c")]
+        audiences = {
+            name: {"client": "found", "audience": name, "prefetch": False} for name in names
+        }
+        async with bench(clients={"found": client}, audiences=audiences) as the:
+            tokens = await asyncio.gather(*(the.token(name) for name in names))
+            assert sorted(token[0] for token in tokens) == names
+            assert [each.method for each in server.requests] == ["GET", "POST", "POST", "POST"]
+
+
+@stepped
+async def test_an_issuer_that_is_down_backs_off_like_a_token_endpoint() -> None:
+    async with TokenServer(down=True) as server:
+        client = {"issuer": server.issuer, "client_id": "x", "authentication": "none"}
+        stock = {"client": "found", "prefetch": False}
+        async with bench(clients={"found": client}, audiences={"stock": stock}) as the:
+            error = await the.refusal(STOCK)
+            assert error.fault is Fault.AUTHORIZATION_SERVER_UNAVAILABLE
+            tried = len(server.refused_at)
+            for _ in range(5):
+                assert (await the.refusal(STOCK)).retry_after_seconds
+            assert len(server.refused_at) == tried
+
+
+# What an answer may say besides.
+
+
+def bodied(**members: Any) -> bytes:
+    return http_answer({"access_token": "t", **members})
+
+
+@stepped
+async def test_odd_but_usable_answers_are_warned_of() -> None:
+    async with bench(audience={"scope": "read write"}) as the:
+        the.server.answer = lambda _: bodied(expires_in=[1], scope="read")
+        await the.token()
+        assert the.facts.lifetime_seconds == 300
+        for warning in ("expires_in", "token_type", "scope"):
+            assert len(the.events(warning)) == 1
+
+
+@stepped
+async def test_a_granted_scope_in_another_order_is_no_oddity() -> None:
+    async with bench(audience={"scope": "read write"}) as the:
+        the.server.answer = lambda _: bodied(token_type="Bearer", scope="write more read")
+        await the.token()
+        assert the.events("scope") == []
+
+
+@pytest.mark.parametrize(("exp", "lifetime"), [(WALL_AT_START + 50, 50), (None, 300)])
+def test_without_expires_in_the_jwts_own_end_counts_or_the_configured_one(
+    exp: float | None, lifetime: float
+) -> None:
+    @stepped
+    async def run() -> None:
+        async with bench() as the:
+            token = jwt({"exp": exp})
+            the.server.answer = lambda _: http_answer({"access_token": token})
+            await the.token()
+            assert the.facts.lifetime_seconds == pytest.approx(lifetime)
+
+    run()
+
+
+@stepped
+async def test_a_jwt_that_is_over_by_this_machines_clock_is_misspoken() -> None:
+    async with bench() as the:
+        token = jwt({"exp": WALL_AT_START - 1})
+        the.server.answer = lambda _: http_answer({"access_token": token})
+        error = await the.refusal()
+        assert error.fault is Fault.AUTHORIZATION_SERVER_MISSPOKE
+        assert "clock" in error.detail
+
+
+@stepped
+async def test_nothing_that_the_server_quotes_of_our_secret_gets_into_the_log() -> None:
+    async with bench(client={"client_secret": "s3cr3t+canary/é", "client_id": "a b"}) as the:
+
+        def quote(asked: Asked) -> bytes:
+            sent = asked.headers["authorization"]
+            return refusal("invalid_client", error_description=f"{sent} {asked.secret} is wrong")
+
+        the.server.answer = quote
+        await the.refusal()
+        text = the.log.getvalue()
+        assert "is wrong" in text
+        assert "canary" not in text
+        assert the.server.requests[0].headers["authorization"].split()[1] not in text
