@@ -24,18 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
-from aiohttp.web_server import Server
 
 from proxy.errors import Fault, ProxyError
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Awaitable, Callable
-
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
 
-    from proxy.config.schema import Limits
+    from proxy.forwarding.server import CallerServer
 
 LINGER_SECONDS = 10.0
 """How long what a caller still sends is taken in after its answer is out."""
@@ -61,7 +57,15 @@ class CallerRequest:
 class CallerProtocol(RequestHandler):
     """One caller's connection."""
 
-    __slots__ = ("_head_bytes", "_head_timer", "_server", "peer")
+    __slots__ = (
+        "_head_bytes",
+        "_lingering",
+        "_long_reads",
+        "_server",
+        "_timer",
+        "is_socket_file",
+        "peer",
+    )
 
     _server: CallerServer
 
@@ -82,26 +86,32 @@ class CallerProtocol(RequestHandler):
         )
         self._server = server
         self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Ends a head that does not come, or an end that is not taken."""
+        self._lingering = False
+        self._long_reads = False
+        self.is_socket_file = False
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or turn it away when there are too many."""
         super().connection_made(transport)
         name = transport.get_extra_info("peername")
-        self.peer = name[0] if isinstance(name, tuple) else "127.0.0.1"
+        self.is_socket_file = not isinstance(name, tuple)
+        self.peer = "127.0.0.1" if self.is_socket_file else name[0]
         self._server.connections_open += 1
         if self._server.connections_open > self._server.limits.connections_max:
-            self.refuse(
-                ProxyError(
-                    Fault.OVERLOADED, "limits.connections_max is reached", retry_after_seconds=1
-                )
+            error = ProxyError(
+                Fault.OVERLOADED, "limits.connections_max is reached", retry_after_seconds=1
             )
+            transport.write(self._server.unparsed(error))  # type: ignore[attr-defined]
+            # No lingering: it would hold one more of what there is too little of.
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go."""
         self._server.note_closed()
-        self._stop_head_timer()
+        self._stop_timer()
         super().connection_lost(exc)
 
     async def start(self) -> None:
@@ -120,6 +130,9 @@ class CallerProtocol(RequestHandler):
                 if isinstance(message, _ErrInfo):
                     self.refuse(_what_was_wrong(message.exc))
                     return
+                if self._long_reads and _head_bytes(message) > server.limits.head_bytes_max:
+                    self.refuse(_head_too_large())
+                    return
                 request = CallerRequest(message, content, self)
                 self._current_request = request  # type: ignore[assignment]
                 self._request_in_progress = True
@@ -131,7 +144,9 @@ class CallerProtocol(RequestHandler):
                     if self._handler_waiter is not None:
                         self._handler_waiter.set_result(None)
                 if not keep or self._upgraded or self._close:
-                    if not content.is_eof():
+                    if self._messages:
+                        self._linger()
+                    elif not content.is_eof():
                         await self._read_on(content)
                     return
                 self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
@@ -140,7 +155,7 @@ class CallerProtocol(RequestHandler):
                         self._next_keepalive_close_time, self._process_keepalive
                     )
         finally:
-            if self.transport is not None:
+            if self.transport is not None and not self._lingering:
                 self.transport.close()
 
     def _next_message(self) -> tuple[Any, StreamReader]:
@@ -157,33 +172,35 @@ class CallerProtocol(RequestHandler):
 
         A close with unread bytes is a reset, and a reset may overtake the answer on its way.
         """
-        if self._force_close:
-            return
+        self._lingering = True
         try:
             async with asyncio.timeout(LINGER_SECONDS):
-                while not content.is_eof():
+                while self.transport is not None and not content.is_eof():
                     await content.readany()
         except (TimeoutError, ProxyError):
             # It had its time, or what it sends makes no sense: the answer is out.
             return
+        finally:
+            self._lingering = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; see the module's docstring."""
-        waiting_for_head = not self._request_in_progress and not self._messages
+        waiting_for_head = not (self._request_in_progress or self._messages or self._lingering)
         super().data_received(data)
+        if len(data) + self._head_bytes > self._server.limits.head_bytes_max:
+            # Only from here on may a head that is complete be too large as a whole.
+            self._long_reads = True
         messages = self._messages
         if waiting_for_head:
             if messages:
                 self._head_bytes = 0
-                self._stop_head_timer()
+                self._stop_timer()
                 return
             self._head_bytes += len(data)
             if self._head_bytes > self._server.limits.head_bytes_max:
-                self.refuse(
-                    ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds limits.head_bytes_max")
-                )
-            elif self._head_timer is None and self._head_bytes:
-                self._head_timer = self._loop.call_later(
+                self.refuse(_head_too_large())
+            elif self._timer is None and self._head_bytes:
+                self._timer = self._loop.call_later(
                     self._server.limits.head_seconds, self._head_too_slow
                 )
         elif messages and self._current_request is not None:
@@ -195,11 +212,25 @@ class CallerProtocol(RequestHandler):
                 )
 
     def refuse(self, error: ProxyError) -> None:
-        """Answer what is no request yet, and close."""
-        self._stop_head_timer()
+        """Answer what is no request, and close."""
         if self.transport is not None:
             self.transport.write(self._server.unparsed(error))
-        self.force_close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send no more, and drop what still comes until the caller has seen the end.
+
+        A close with unread bytes is a reset, and a reset may overtake the answer on its way.
+        """
+        self._stop_timer()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        self._lingering = True
+        transport.write_eof()
+        self._timer = self._loop.call_later(LINGER_SECONDS, self.force_close)
+        # From here on aiohttp drops what comes; its loop ends.
+        self.close()
 
     def break_off(self) -> None:
         """End the connection so that what was sent cannot be taken for the whole."""
@@ -228,73 +259,28 @@ class CallerProtocol(RequestHandler):
         await self._drain_helper()
 
     def _head_too_slow(self) -> None:
-        self._head_timer = None
+        self._timer = None
         self.refuse(
             ProxyError(
                 Fault.BAD_REQUEST, "the head did not come within limits.head_seconds", status=408
             )
         )
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _head_bytes(message: RawRequestMessage) -> int:
+    return len(message.path) + sum(len(name) + len(value) for name, value in message.raw_headers)
+
+
+def _head_too_large() -> ProxyError:
+    return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds limits.head_bytes_max")
 
 
 def _what_was_wrong(error: BaseException) -> ProxyError:
     if isinstance(error, LineTooLong) or "Too many headers" in str(error):
         return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds the limits of `limits`")
     return ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")
-
-
-class CallerServer(Server):
-    """Makes a `CallerProtocol` per connection.
-
-    `handle` answers a request and says whether the connection may be kept; it raises nothing but
-    `CancelledError`. `unparsed` counts and renders the refusal of what is no request;
-    `library_log` takes what aiohttp has to say.
-    """
-
-    def __init__(
-        self,
-        handle: Callable[[CallerRequest], Awaitable[bool]],
-        *,
-        limits: Limits,
-        unparsed: Callable[[ProxyError], bytes],
-        library_log: logging.Logger,
-    ) -> None:
-        # Our protocol calls `handle`; aiohttp's handler is never reached.
-        super().__init__(handle, handler_cancellation=True)  # type: ignore[arg-type]
-        self.handle = handle
-        self.limits = limits
-        self.unparsed = unparsed
-        self.library_log = library_log
-        self.connections_open = 0
-        self._emptied: asyncio.Event | None = None
-
-    def note_closed(self) -> None:
-        """Count a connection that is gone."""
-        self.connections_open -= 1
-        if not self.connections_open and self._emptied is not None:
-            self._emptied.set()
-
-    async def emptied(self) -> None:
-        """Close connections that have nothing in flight; wait until what was written is out."""
-        if not self.connections_open:
-            return
-        self._emptied = asyncio.Event()
-        for protocol in self.connections:
-            if protocol.transport is not None:
-                protocol.transport.close()
-        await self._emptied.wait()
-
-    async def end_all(self) -> None:
-        """End all connections; what is in flight is broken off."""
-        tasks = [
-            protocol.end() for protocol in self.connections if isinstance(protocol, CallerProtocol)
-        ]
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
-
-    def __call__(self) -> CallerProtocol:
-        """Make the protocol of a new connection."""
-        return CallerProtocol(self, self._loop)

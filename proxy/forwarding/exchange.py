@@ -227,15 +227,14 @@ class Exchange:
             # Complete for the parser, and yet nothing more is to be believed of this connection.
             connection.fail(error)
             raise
+        if answer.until_close and self._head.minor == 1 and protocol.is_socket_file:
+            # No reset tells a broken end from a proper one there; a last chunk does.
+            answer.chunked = True
         keep_alive = (
             keep_alive
             and not answer.until_close
             and (self._head.minor == 1 or not answer.chunked)
             and connection.request_sent
-            # aiohttp would read the trailer of a chunked body into the next request's head, and
-            # lose what is pipelined behind an upgrade that is declined.
-            and not self._head.chunked
-            and not self._request.message.upgrade
         )
         data, chunked = message.inbound(answer, minor=self._head.minor, close=not keep_alive)
         while True:

@@ -14,17 +14,20 @@ from proxy.config.addresses import TcpAddress
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding import head as request_head
-from proxy.forwarding.caller import CallerRequest, CallerServer
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.routing import Route, Routes
+from proxy.forwarding.server import CallerServer
 from proxy.network import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp.http_parser import RawRequestMessage
+
     from proxy.config.addresses import Address
     from proxy.config.schema import Config
+    from proxy.forwarding.caller import CallerRequest
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
@@ -119,9 +122,7 @@ class Gateway:
             )
             facts.in_flight += 1
             try:
-                keep_alive = await exchange.run(
-                    keep_alive=not message.should_close and self._drained is None
-                )
+                keep_alive = await exchange.run(keep_alive=self._may_keep(message, head))
             finally:
                 facts.in_flight -= 1
                 exchange.end()
@@ -189,6 +190,16 @@ class Gateway:
             _refuse_foreign_pages(head)
         return found
 
+    def _may_keep(self, message: RawRequestMessage, head: RequestHead) -> bool:
+        """Say whether a caller's connection may be used again after this request.
+
+        aiohttp would read the trailer of a chunked body into the next request's head, and lose
+        what is pipelined behind an upgrade that is declined.
+        """
+        return not (
+            message.should_close or head.chunked or message.upgrade or self._drained is not None
+        )
+
     def _answer_options(self, request: CallerRequest) -> bool:
         """Answer OPTIONS that is to go no further (RFC 9110 §7.6.2)."""
         if request.protocol.transport is not None:
@@ -212,9 +223,8 @@ class Gateway:
         keep_alive = (
             head is not None
             and error.fault is not Fault.BAD_REQUEST
-            and not request.message.should_close
+            and self._may_keep(request.message, head)
             and request.content.is_eof()
-            and self._drained is None
         )
         transport = request.protocol.transport
         if transport is not None:

@@ -106,6 +106,9 @@ class AnswerParser:
     def _is_over(self) -> bool:
         return self.complete
 
+    def _head_bytes(self) -> int:
+        return len(self.reason) + sum(len(name) + len(value) for name, value in self.fields)
+
     # What llhttp reports.
 
     def on_message_begin(self) -> None:
@@ -132,6 +135,9 @@ class AnswerParser:
         assert self._llhttp is not None
         if not self._version_seen and self._llhttp.get_http_version() not in _VERSIONS:
             raise ValueError("not a version that is spoken here")
+        # Only then may a head that is complete be too large.
+        if self.received_bytes > self._head_bytes_max and self._head_bytes() > self._head_bytes_max:
+            raise ValueError("too large a head")
         self.status = self._llhttp.get_status_code()
         if self.status >= 200:
             self.head_done = True

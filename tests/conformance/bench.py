@@ -1,4 +1,4 @@
-"""The real proxy in this process, between a caller and an upstream that are bare sockets.
+r"""The real proxy in this process, between a caller and an upstream that are bare sockets.
 
     async with bench(keep_prefix=True) as the:
         caller = await the.caller()
@@ -13,6 +13,7 @@ in flight, no connection in use or waited for, nothing unexpected in the log.
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -250,6 +251,8 @@ async def bench(
     await tokens.start()
     config = configuration(upstream, tokens, audience=audience, top=top or {}, path=path, keys=keys)
     the = Bench(config, upstream, tokens)
+    # What was there before need not be looked at by the collection that a start makes.
+    gc.freeze()
     try:
         await the.app.start()
         yield the

@@ -66,7 +66,9 @@ async def test_what_is_in_flight_is_finished_before_the_end(
     heads = [await each.head() for each in connections]
     assert len(heads) == 2
     connections[0].send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-    connections[1].send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+    connections[1].send(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    )
     first = await busy.until(b"ok\r\n")
     second = await idle.until(b"ok\r\n")
     if second.startswith(b"HTTP"):
@@ -137,9 +139,7 @@ async def test_what_is_not_finished_in_time_is_broken_off(
     caller.abort()
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 async def test_a_second_signal_ends_it_at_once(
     tmp_path: Path, upstream: Upstream, number: signal.Signals, status: int
 ) -> None:
@@ -170,6 +170,7 @@ async def test_an_idle_proxy_ends_at_once_though_connections_are_kept(
         assert await proxy.process.wait() == 0
     await caller.ended()
     await connection.ended()
+    caller.abort()
 
 
 async def test_a_port_that_is_taken_ends_the_start(tmp_path: Path, upstream: Upstream) -> None:

@@ -53,9 +53,7 @@ async def test_a_large_body_goes_both_ways(authority: trustme.CA, ca_file: str) 
     ) as the:
         body = bytes(range(256)) * 16384
         caller = await the.caller()
-        caller.send(
-            request(b"Content-Length: %d" % len(body), line=b"POST /a HTTP/1.1", body=body)
-        )
+        caller.send(request(b"Content-Length: %d" % len(body), line=b"POST /a HTTP/1.1", body=body))
         upstream = await the.upstream.accept()
         await upstream.head()
         assert await upstream.exactly(len(body)) == body

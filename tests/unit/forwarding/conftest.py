@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from proxy.config.loader import load_text
 from proxy.forwarding import head as request_head
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     ReadHead = Callable[..., RequestHead]
     MakeRoutes = Callable[..., Routes]
     MakeRoute = Callable[..., Route]
+
+
+settings.register_profile(
+    "any machine", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def config_of(upstreams: dict[str, Any], **top: Any) -> Config:

@@ -216,7 +216,7 @@ def test_dot_segments_are_refused_however_they_are_written(
         b"/a//b",
         b"/a%2Fb",
         b"/%7Eu/%zz/%",
-        b"/a|b[c]{d}^`\"<>\\e",
+        b'/a|b[c]{d}^`"<>\\e',
         b"/a+b;c=d,e:f@g",
         b"/?",
         b"/a?",
