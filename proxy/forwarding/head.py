@@ -158,9 +158,10 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
         elif lower == b"via":
             head.via.append(value)
         elif lower == b"origin":
-            head.origin = value
+            # Several are nobody's own.
+            head.origin = value if head.origin is None else b"several"
         elif lower == b"sec-fetch-site":
-            head.sec_fetch_site = value
+            head.sec_fetch_site = value if head.sec_fetch_site is None else b"several"
         elif lower == b"expect":
             _take_expectation(head, value)
         elif lower == b"max-forwards":
