@@ -126,7 +126,7 @@ class Routes:
                 key = None if host is None else host_of(host.encode("ascii"))
                 table = self._by_host.setdefault(key, {})
             table[route.prefix] = route
-            self._by_url.setdefault(route.url.host.encode("ascii"), []).append(route)
+            self._by_url.setdefault(_plain(route.url.host), []).append(route)
         for routes in self._by_url.values():
             # The longest path is tried first.
             routes.sort(key=lambda route: len(route.url_path), reverse=True)
@@ -240,6 +240,10 @@ def host_of(authority: bytes) -> bytes:
     return authority.partition(b":")[0].lower().removesuffix(b".")
 
 
+def _plain(host: str) -> bytes:
+    return host.encode("ascii").removesuffix(b".")
+
+
 def _port_of(authority: bytes) -> int | None:
     _, _, port = authority.rpartition(b"]")[2].partition(b":")
     return int(port) if port else None
@@ -253,7 +257,7 @@ def _allowed_hosts(config: Config, routes: list[Route]) -> frozenset[bytes] | No
         return frozenset(host_of(each.encode("ascii")) for each in config.allowed_hosts)
     allowed = {b"*loopback"}
     for route in routes:
-        allowed.add(route.url.host.encode("ascii"))
+        allowed.add(_plain(route.url.host))
         if route.upstream.match.host is not None:
             allowed.add(host_of(route.upstream.match.host.encode("ascii")))
     return frozenset(allowed)

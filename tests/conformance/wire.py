@@ -11,7 +11,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 """How long any event is waited for before the test fails; no test waits that long in vain."""
 
 

@@ -185,8 +185,12 @@ async def test_a_port_that_is_taken_ends_the_start(tmp_path: Path, upstream: Ups
             cwd=proxy_process.ROOT,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            _, said = await process.communicate()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                _, said = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
     assert process.returncode == 69
     assert str(taken).encode() not in said
     assert b"cannot listen on 127.0.0.1:" in said
