@@ -1,7 +1,7 @@
 """The wiring, top to bottom: configuration → telemetry → tokens → forwarding → listeners.
 
-The only module that knows all the others, and the only one that takes time and chance from the
-system; everything else has them handed in.
+The only module that knows all the others. It takes clocks and chance from the system and hands them
+to the token half; the forwarding half has the event loop's clock.
 """
 
 from __future__ import annotations

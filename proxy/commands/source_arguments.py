@@ -1,6 +1,6 @@
 """Where a configuration may come from: a file, or flags, or variables of the environment.
 
-This file only declares; it is imported for every command and loads nothing but argparse.
+This file only declares; it is imported for every command and loads the standard library only.
 `configuration_source` reads what is declared here.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN
 
 if TYPE_CHECKING:
     import argparse
@@ -53,8 +55,8 @@ SETTINGS = (
     ),
     Setting("--audience", "TEXT", ("audiences", NAME, "audience"), "sent as audience"),
     Setting("--scope", "TEXT", ("audiences", NAME, "scope"), "sent as scope"),
-    Setting("--listen", "ADDR", ("listen",), "where callers connect; else 127.0.0.1:8080"),
-    Setting("--admin", "ADDR", ("admin", "listen"), "metrics and health; else 127.0.0.1:9090"),
+    Setting("--listen", "ADDR", ("listen",), f"where callers connect; else {DEFAULT_LISTEN}"),
+    Setting("--admin", "ADDR", ("admin", "listen"), f"metrics and health; else {DEFAULT_ADMIN}"),
 )
 
 DEFINING = SETTINGS[:3]

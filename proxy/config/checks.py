@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from proxy.config.addresses import TcpAddress, parse_address
+from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN, TcpAddress, parse_address
 from proxy.config.credentials import is_true
 from proxy.config.urls import parse_url
 
@@ -31,7 +31,9 @@ OUR_PARAMETERS = frozenset(
         "client_assertion_type",
     }
 )
+# Tuples, not sets: what is looked for may be a list or a section, which has no hash.
 _WITH_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_basic_and_post")
+_WITH_BASIC = ("client_secret_basic", "client_secret_basic_and_post")
 
 
 def check(document: Document) -> None:
@@ -59,13 +61,13 @@ def _entries(document: Document, group: str) -> Iterator[tuple[str, dict[str, An
 def _listeners(document: Document) -> None:
     root = document.section()
     allowed = is_true(root.get("allow_remote"))
-    listen = root.get("listen", "127.0.0.1:8080")
+    listen = root.get("listen", DEFAULT_LISTEN)
     places: list[tuple[KeyPath, Any]] = (
         [(("listen", index), item) for index, item in enumerate(listen)]
         if isinstance(listen, list)
         else [(("listen",), listen)]
     )
-    admin = document.section("admin").get("listen", "127.0.0.1:9090")
+    admin = document.section("admin").get("listen", DEFAULT_ADMIN)
     seen: set[str] = set()
     for path, text in [*places, (("admin", "listen"), admin)]:
         try:
@@ -126,7 +128,7 @@ def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -
         )
     client_id = client.get("client_id")
     if (
-        authentication in {"client_secret_basic", "client_secret_basic_and_post"}
+        authentication in _WITH_BASIC
         and client.get("basic_encoding") == "raw"
         and isinstance(client_id, str)
         and ":" in client_id

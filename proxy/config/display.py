@@ -1,8 +1,8 @@
 """`Config` → plain values as they would stand in a file, with no secret in them.
 
 What is shown can be read again, but for the secrets: `***` stands for a value, while a secret's
-file is shown by its path. Header fields and token parameters may carry credentials too; those
-whose names say so are struck out.
+file is shown by its path. Header fields, token parameters and the queries of URLs may carry
+credentials under any name, so their values are struck out, all of them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from proxy.config.schema import Config
 
 MASK = "***"
-_SENSITIVE = re.compile(
-    r"auth|cookie|credential|key|pass|pin$|private|pwd|secret|session|sign|token|assertion",
-    re.IGNORECASE,
-)
+_OPAQUE = ("set_headers", "parameters")
+_URLS = ("token_endpoint", "discovery", "resource")
+"""Keys whose URLs may hold a query; all others refuse one."""
+_USER = re.compile(r"(?<=//)[^/?#]*@")
+_QUERY = re.compile(r"\?.+", re.DOTALL)
 _DOLLAR = re.compile(r"\$(?=[${])")
 
 
@@ -39,13 +40,20 @@ def _section(section: BaseModel) -> dict[str, Any]:
                 shown[f"{name}_file"] = _plain(str(value.file))
             else:
                 shown[name] = MASK
-        elif name in {"set_headers", "parameters"}:
-            shown[name] = {
-                key: MASK if _SENSITIVE.search(key) else _plain(item) for key, item in value.items()
-            }
+        elif name in _OPAQUE:
+            shown[name] = dict.fromkeys(value, MASK)
+        elif name in _URLS:
+            shown[name] = _plain(_without_query(value))
         else:
             shown[name] = _plain(value)
     return shown
+
+
+def _without_query(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_query(item) for item in value]
+    # A resource is any URI, so it may have a user before its host, too.
+    return _QUERY.sub(f"?{MASK}", _USER.sub(f"{MASK}@", value)) if value else value
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from proxy.config.secrets import SecretSource
 from proxy.config.substitution import Substituted
 from proxy.config.urls import has_dot_segments, is_host_name, parse_url
 
-TEN_YEARS_SECONDS = 315_360_000
+TEN_YEARS_SECONDS = 315_576_000
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 
 _NAME = re.compile(NAME_PATTERN.removesuffix("$"))

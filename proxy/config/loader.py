@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.config import checks, credentials, validation
+from proxy.config.addresses import DEFAULT_ADMIN
 from proxy.config.problem import ConfigurationError, Problem
 from proxy.config.yaml_document import read_document
 
@@ -78,7 +79,7 @@ def admin_address(path: Path, environ: Mapping[str, str]) -> str | None:
     document = read_document(read_text(path), str(path), environ)
     place = ("admin", "listen")
     admin = document.section("admin")
-    value = admin.get("listen", "127.0.0.1:9090")
+    value = admin.get("listen", DEFAULT_ADMIN)
     if value is not None and not isinstance(value, str):
         document.wrong_value(place, "should be an address")
         raise ConfigurationError(document.problems)

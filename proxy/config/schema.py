@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN
 from proxy.config.fields import (
     AllowedHost,
     Count,
@@ -64,7 +65,7 @@ class Section(BaseModel):
 class Admin(Section):
     """`admin`: metrics and health, on a listener of their own."""
 
-    listen: ListenAddress | None = "127.0.0.1:9090"
+    listen: ListenAddress | None = DEFAULT_ADMIN
     """Where metrics and health are served (read-only, nothing secret, so any address is
     allowed); `null` switches it off."""
 
@@ -262,7 +263,7 @@ class Upstream(Section):
 class Config(Section):
     """The whole file."""
 
-    listen: Listeners = Field(default_factory=lambda: ["127.0.0.1:8080"])
+    listen: Listeners = Field(default_factory=lambda: [DEFAULT_LISTEN])
     """Where callers connect: one address or a list of `host:port`, `[::1]:port`, `unix:/path`."""
     admin: Admin = Admin()
     """Metrics and health."""

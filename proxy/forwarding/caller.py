@@ -22,7 +22,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import Fault, ProxyError
@@ -283,4 +283,8 @@ def _head_too_large() -> ProxyError:
 def _what_was_wrong(error: BaseException) -> ProxyError:
     if isinstance(error, LineTooLong) or "Too many headers" in str(error):
         return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds the limits of `limits`")
+    if isinstance(error, BadHttpMethod):
+        return ProxyError(
+            Fault.BAD_REQUEST, "the request does not begin with a method that is known here"
+        )
     return ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")

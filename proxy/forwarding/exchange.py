@@ -96,6 +96,11 @@ class Exchange:
         self.status = 0
 
     @property
+    def audience(self) -> str | None:
+        """The audience whose token is wanted; None for an upstream without one."""
+        return self._route.audience
+
+    @property
     def request_bytes(self) -> int:
         """How much of its body the caller has given."""
         return 0 if self._body is None else self._body.sent_bytes

@@ -94,6 +94,7 @@ class Gateway:
         exchange: Exchange | None = None
         head: RequestHead | None = None
         trouble: ProxyError | None = None
+        own_status = CALLER_LEFT
         self.in_flight += 1
         try:
             self._admit()
@@ -104,6 +105,7 @@ class Gateway:
                 message.raw_headers,
             )
             if head.max_forwards == 0:
+                own_status = 200
                 return self._answer_options(request)
             route, target = self._route(head)
             facts = self._telemetry.upstreams[route.name]
@@ -128,18 +130,28 @@ class Gateway:
                 exchange.end()
         except ProxyError as error:
             trouble = error
+            own_status = error.status
             keep_alive = self._answer(request, head, exchange, facts, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours ends one request, not more
             self._log.exception(
                 "internal_error", "a fault of this proxy broke off a request", error
             )
+            own_status = 500
             request.protocol.break_off()
             keep_alive = False
         finally:
             self.in_flight -= 1
             if self._drained is not None and not self.in_flight:
                 self._drained.set()
-            self._note(request, exchange, facts, trouble, self._now() - started_at)
+            self._note(
+                request,
+                head,
+                exchange,
+                facts,
+                own_status=own_status,
+                error=trouble,
+                seconds=self._now() - started_at,
+            )
         if exchange is not None:
             await exchange.settled()
         return keep_alive
@@ -242,29 +254,37 @@ class Gateway:
     def _note(
         self,
         request: CallerRequest,
+        head: RequestHead | None,
         exchange: Exchange | None,
         facts: UpstreamFacts,
+        *,
+        own_status: int,
         error: ProxyError | None,
         seconds: float,
     ) -> None:
-        """Count the request and, where wanted, write its line into the access log."""
-        origin: Origin
+        """Count the request and, where wanted, write its line into the access log.
+
+        `own_status` is what the request counts as if no answer of an upstream was begun.
+        """
+        origin: Origin = "proxy"
+        status = own_status
         if exchange is not None and exchange.answer_begun:
-            status = exchange.status
             origin = "upstream"
-        else:
-            status = CALLER_LEFT if error is None else error.status
-            origin = "proxy"
+            status = exchange.status
         method = request.message.method
         facts.request_finished(method, status, origin, seconds)
         if self._log.wants_access(status, origin):
             self._log.access(
                 upstream=facts.name,
                 method=method,
-                path=request.message.path.partition("?")[0],
+                # Not the target as it came: an absolute one may hold somebody's password.
+                path=None if head is None else head.path.decode("ascii", "replace"),
                 status=status,
                 origin=origin,
                 code=None if error is None else error.code,
+                # Our own sentence: `overloaded` alone does not say which limit it was.
+                detail=None if error is None else error.detail,
+                audience=None if exchange is None else exchange.audience,
                 duration_seconds=round(seconds, 6),
                 upstream_seconds=None if exchange is None else exchange.response_seconds,
                 bytes_in=0 if exchange is None else exchange.request_bytes,
@@ -275,6 +295,14 @@ class Gateway:
         """Count and render the refusal of what could not be parsed."""
         self._nobody.failed(error.code)
         self._nobody.request_finished("_OTHER", error.status, "proxy", 0.0)
+        if self._log.wants_access(error.status, "proxy"):
+            self._log.access(
+                upstream="",
+                status=error.status,
+                origin="proxy",
+                code=error.code,
+                detail=error.detail,
+            )
         return own_answer.problem(error, "", minor=1, close=True, to_head=False)
 
 
