@@ -7,7 +7,7 @@ ARGS ?=
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench format coverage clean
+.PHONY: help demo test check bench format clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,10 @@ class App:
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
     ) -> None:
         error = context.get("exception")
-        message = str(context.get("message", "an exception that nobody waited for"))
+        # Only its first words are a fixed text; behind them asyncio quotes a callback with its
+        # arguments, and those may be what a caller sent.
+        words = re.split(r"[^\w .!]", str(context.get("message", "")), maxsplit=1)[0]
+        message = words.rstrip(" .") or "an exception that nobody waited for"
         if isinstance(error, BaseException):
             self._log.exception("internal_error", message, error)
         else:

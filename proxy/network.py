@@ -1,7 +1,9 @@
 """What both halves need of the network: names on threads of their own, TLS, listening sockets.
 
 `loop.getaddrinfo` shares a handful of threads with everything else (and libuv's four under
-uvloop): a few names that hang would stop all others. Here each user brings its own small pool.
+uvloop): a few names that hang would stop all others. Here each user brings its own few threads, one
+name takes one of them however many ask for it, and they are daemons: a look-up cannot be ended,
+and the interpreter would wait for the threads of an executor before it ends itself.
 """
 
 from __future__ import annotations
@@ -10,18 +12,23 @@ import asyncio
 import errno
 import socket
 import ssl
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.config.addresses import Address, TcpAddress, UnixAddress
+from proxy.config.credentials import no_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from proxy.config.schema import Tls
+
+    Name = tuple[str, int, int]
+    """Host, port and address family: what is looked up."""
 
 BACKLOG = 1024
 AddressInfo = tuple[int, int, int, str, Any]
@@ -30,22 +37,32 @@ AddressInfo = tuple[int, int, int, str, Any]
 class Resolver(AbstractResolver):
     """Names to addresses on at most `threads` threads; usable by aiohttp's connector too.
 
-    Raises `OSError` (`socket.gaierror`) for a name that does not resolve.
+    A thread lives for one look-up. All state is changed on the event loop's own thread.
     """
 
     def __init__(self, *, threads: int, purpose: str) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"names-{purpose}")
+        self._threads_max = threads
+        self._purpose = purpose
+        self._threads = 0
+        self._look_ups: dict[Name, asyncio.Future[list[AddressInfo]]] = {}
+        self._queued: deque[Name] = deque()
 
     async def addresses(
         self, host: str, port: int, family: int = socket.AF_UNSPEC
     ) -> list[AddressInfo]:
-        """Return address infos as `aiohappyeyeballs` takes them."""
-        loop = asyncio.get_running_loop()
-        infos: Sequence[AddressInfo] = await loop.run_in_executor(
-            self._executor,
-            lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM),
-        )
-        return list(infos)
+        """Return address infos as `aiohappyeyeballs` takes them.
+
+        Raises `OSError` (`socket.gaierror`) for a name that does not resolve.
+        """
+        name = (host, port, int(family))
+        look_up = self._look_ups.get(name)
+        if look_up is None:
+            look_up = self._look_ups[name] = asyncio.get_running_loop().create_future()
+            self._queued.append(name)
+            self._begin_next()
+        # Not awaited itself: whoever leaves would cancel it for the others.
+        await asyncio.wait({look_up})
+        return list(look_up.result())
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -64,19 +81,86 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Let the threads go; one that still waits for an answer ends when it has it."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Drop what no thread has begun; one that still waits for an answer ends when it has it."""
+        for name in self._queued:
+            self._look_ups.pop(name).cancel()
+        self._queued.clear()
+
+    def _begin_next(self) -> None:
+        if self._threads >= self._threads_max or not self._queued:
+            return
+        name = self._queued.popleft()
+        self._threads += 1
+        try:
+            threading.Thread(
+                target=_look_up,
+                args=(name, asyncio.get_running_loop(), self._ended),
+                name=f"names-{self._purpose}",
+                daemon=True,
+            ).start()
+        except RuntimeError:
+            # This machine has no more threads to give.
+            self._ended(name, OSError(errno.EAGAIN, "no thread to look up a name on"))
+
+    def _ended(self, name: Name, found: list[AddressInfo] | Exception) -> None:
+        self._threads -= 1
+        look_up = self._look_ups.pop(name)
+        if isinstance(found, Exception):
+            look_up.set_exception(found)
+            # Marked as seen: all who asked may have left.
+            look_up.exception()
+        else:
+            look_up.set_result(found)
+        self._begin_next()
+
+
+def _look_up(
+    name: Name,
+    loop: asyncio.AbstractEventLoop,
+    ended: Callable[[Name, list[AddressInfo] | Exception], None],
+) -> None:
+    """Look a name up, on a thread, and tell the loop."""
+    host, port, family = name
+    found: list[AddressInfo] | Exception
+    try:
+        found = list(socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
+    except Exception as error:  # noqa: BLE001 - it is raised where the name was asked for
+        found = error
+    try:
+        loop.call_soon_threadsafe(ended, name, found)
+    except RuntimeError:
+        # The loop was closed meanwhile, so that nobody waits.
+        return
+
+
+class TlsContexts:
+    """Client contexts, one for each distinct `Tls`: to make one blocks for a tenth of a second."""
+
+    def __init__(self) -> None:
+        self._made: dict[Tls, ssl.SSLContext] = {}
+
+    def of(self, tls: Tls) -> ssl.SSLContext:
+        """Return the context for `tls`, whose `server_name` is no part of it.
+
+        Raises `OSError` as `tls_context` does; what failed is tried anew the next time.
+        """
+        key = tls.model_copy(update={"server_name": None})
+        context = self._made.get(key)
+        if context is None:
+            context = self._made[key] = tls_context(tls)
+        return context
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
     """Return a verifying client context: the system's trust, or `ca_file` alone.
 
-    Raises `OSError` (`ssl.SSLError` among them) when a file cannot be read or used.
+    Raises `OSError` (`ssl.SSLError` among them) when a file cannot be read or used, an encrypted
+    key too.
     """
     context = ssl.create_default_context(cafile=tls.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.certificate_file is not None:
-        context.load_cert_chain(tls.certificate_file, tls.key_file)
+        context.load_cert_chain(tls.certificate_file, tls.key_file, password=no_password)
     return context
 
 

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, NoReturn
 from proxy import __version__
 from proxy.commands.exit_status import ExitStatus, UsageError
 from proxy.commands.source_arguments import add_source_arguments
+from proxy.config.addresses import DEFAULT_ADMIN
 from proxy.config.problem import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PROGRAM = "token-proxy"
+ENDED_BY_SIGNALS = ("run", "demo")
+"""Commands that SIGINT ends well: there is no other way to end them."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         "healthcheck",
         "healthcheck",
         "ask a running proxy's /livez: exit status 0 or 1",
-        "healthcheck --admin 127.0.0.1:9090",
+        f"healthcheck --admin {DEFAULT_ADMIN}",
     )
     _add_healthcheck_arguments(healthcheck)
     command("version", "version", "print the versions of the program and its parts", "version")
@@ -107,7 +110,7 @@ def _add_healthcheck_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admin",
         metavar="ADDR",
-        help="the admin listener's address, or TOKEN_PROXY_ADMIN; else 127.0.0.1:9090",
+        help=f"the admin listener's address, or TOKEN_PROXY_ADMIN; else {DEFAULT_ADMIN}",
     )
 
 
@@ -133,7 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _settle_output()
         return ExitStatus.OK
     except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
+        # SIGINT before the event loop took it over, or in a command that has none.
+        is_fine = arguments.command in ENDED_BY_SIGNALS
+        return ExitStatus.OK if is_fine else ExitStatus.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence; reported, not swallowed
         print(f"{PROGRAM} {arguments.command}: internal error: {_summary(error)}", file=sys.stderr)
         _settle_output()
@@ -151,11 +156,7 @@ def _settle_output() -> None:
 
 def _summary(error: BaseException) -> str:
     """Say what and where, but not the exception's text: foreign ones quote what they choked on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    code = trace.tb_frame.f_code
-    where = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
-    return f"{type(error).__name__} at {where}"
+    # Late: only who fails has to load it.
+    from proxy.telemetry.log import places  # noqa: PLC0415
+
+    return f"{type(error).__name__} at {places(error)}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,12 @@ from proxy.commands.demo_servers import (
     TOKEN_PATH,
     AuthorizationServer,
     EchoUpstream,
+    LoopbackServer,
 )
 from proxy.commands.demo_story import PATH, DemoFailed, Story
 from proxy.commands.exit_status import ExitStatus
-from proxy.commands.run import loop_factory
+from proxy.commands.run import log_to_standard_error, loop_factory
 from proxy.config.loader import load_text
-from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -79,9 +79,12 @@ async def _demo(*, once: bool, outage: bool) -> int:
             with contextlib.suppress(asyncio.CancelledError):  # it was cancelled right here
                 await performance
             print("\nThe demonstration has ended.", flush=True)
-            return ExitStatus.INTERRUPTED if once else ExitStatus.OK
+            return ExitStatus.OK
         await performance
-    except (DemoFailed, aiohttp.ClientError, AddressUnavailable) as error:
+    except AddressUnavailable as error:
+        print(f"token-proxy demo: {error}", file=sys.stderr)
+        return ExitStatus.UNAVAILABLE
+    except (DemoFailed, aiohttp.ClientError) as error:
         print(f"token-proxy demo: {error}", file=sys.stderr)
         return ExitStatus.UNHEALTHY
     finally:
@@ -96,11 +99,9 @@ async def _perform(*, once: bool, outage: bool) -> None:
             lifetime_seconds=ONCE_LIFETIME_SECONDS if once else LIFETIME_SECONDS,
             answer_seconds=ANSWER_SECONDS,
         )
-        await server.start()
-        stage.push_async_callback(server.stop)
+        await set_up(server, stage)
         upstream = EchoUpstream(server.is_live)
-        await upstream.start()
-        stage.push_async_callback(upstream.stop)
+        await set_up(upstream, stage)
         # Half a lifetime, for five seconds leave no room for a failed renewal and another try.
         app = await stage.enter_async_context(
             _running_proxy(server, upstream, renew_at=0.5 if once else 0.75)
@@ -132,6 +133,17 @@ async def _perform(*, once: bool, outage: bool) -> None:
     print("\nThat was all. `token-proxy demo` stays up, so that you can call it yourself.")
 
 
+async def set_up(server: LoopbackServer, stage: contextlib.AsyncExitStack) -> None:
+    """Start a server, to be stopped with the stage. Raises `AddressUnavailable`."""
+    stage.push_async_callback(server.stop)
+    try:
+        await server.start()
+    except OSError as error:
+        # The loop writes a sentence of its own into strerror; the number's meaning is enough.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AddressUnavailable(f"cannot listen on {HOST} for the demonstration: {reason}") from None
+
+
 @contextlib.asynccontextmanager
 async def _running_proxy(
     server: AuthorizationServer, upstream: EchoUpstream, *, renew_at: float
@@ -148,6 +160,7 @@ async def _running_proxy(
     finally:
         await app.drain()
         await app.close()
+        app.telemetry.log.flush()
 
 
 async def _started(
@@ -165,14 +178,7 @@ async def _started(
     )
     environ = {"DEMO_CLIENT_SECRET": server.client_secret}
     config = load_text(text, SOURCE, environ, Path.cwd())
-    log = Log(
-        format=config.log.format,
-        level=config.log.level,
-        access=config.log.access,
-        stream=sys.stderr,
-        wall=time.time,  # noqa: TID251 - log lines tell wall time
-    )
-    app = App(config, source=SOURCE, log=log)
+    app = App(config, source=SOURCE, log=log_to_standard_error(config))
     try:
         await app.start()
     except AddressUnavailable:

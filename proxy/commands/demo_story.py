@@ -217,14 +217,20 @@ class Story:
 
     async def figures(self) -> Figures:
         """Read the proxy's metrics."""
-        async with self._session.get(self._metrics_url) as answer:
-            return Figures(await answer.text())
+        try:
+            async with self._session.get(self._metrics_url) as answer:
+                return Figures(await answer.text())
+        except (TimeoutError, ValueError) as error:
+            raise DemoFailed(f"/metrics gave no figures: {type(error).__name__}") from None
 
     async def _call(self) -> Call:
         """Call the upstream through the proxy, without any token."""
         began_at = time.monotonic()
-        async with self._session.get(self._url) as answer:
-            body = await answer.json(content_type=None)
+        try:
+            async with self._session.get(self._url) as answer:
+                body = dict(await answer.json(content_type=None))
+        except (TimeoutError, TypeError, ValueError) as error:
+            raise DemoFailed(f"a call got no answer of ours: {type(error).__name__}") from None
         return Call(
             status=answer.status,
             seconds=time.monotonic() - began_at,

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What a process says as it ends; see `docs/` for what a user may rely on."""
+    """What a process says as it ends; `docs/commands.md` says what a user may rely on."""
 
     OK = 0
     UNHEALTHY = 1
@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     INTERNAL = 70
     CONFIGURATION = 78
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class UsageError(Exception):

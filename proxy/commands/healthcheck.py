@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.commands.exit_status import ExitStatus, UsageError
-from proxy.config.addresses import TcpAddress, UnixAddress, parse_address
+from proxy.config.addresses import DEFAULT_ADMIN, TcpAddress, UnixAddress, parse_address
+from proxy.config.problem import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
@@ -24,21 +25,17 @@ if TYPE_CHECKING:
     from proxy.config.addresses import Address
 
 TIMEOUT_SECONDS = 5
-DEFAULT_ADMIN = "127.0.0.1:9090"
 _EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to look, not to bind
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Ask `/livez`; print one line on standard error if the answer is not a 200."""
-    text = _admin(arguments, os.environ)
-    if text is None:
-        return _unhealthy("the admin listener is switched off in the configuration")
     try:
-        address = parse_address(text)
-    except ValueError as error:
-        raise UsageError(f"the admin address {error}") from None
-    if isinstance(address, TcpAddress) and address.port == 0:
-        raise UsageError("port 0 is chosen at each start: say the real one with --admin")
+        address = _address(arguments, os.environ)
+    except _NobodyToAskError as error:
+        return _unhealthy(str(error))
+    except ConfigurationError as error:
+        return _unhealthy("; ".join(map(str, error.problems)))
     connection = _connection(address)
     try:
         connection.request("GET", "/livez", headers={"Connection": "close"})
@@ -50,19 +47,41 @@ def execute(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK if status == 200 else _unhealthy(f"{address} answered {status}")
 
 
-def _admin(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
-    """Return the address; what was typed wins over the environment."""
-    if arguments.admin is not None:
-        return str(arguments.admin)
-    if arguments.config is None and environ.get("TOKEN_PROXY_ADMIN"):
-        return environ["TOKEN_PROXY_ADMIN"]
+class _NobodyToAskError(Exception):
+    """The configuration names no address at which `/livez` could be asked."""
+
+
+def _address(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Address:
+    """Return whom to ask; what was typed wins over the environment.
+
+    Raises `UsageError` for a flag or variable that makes no sense; `ConfigurationError` or
+    `_NobodyToAskError` for a file, which a probe cannot help and reports as unhealthy.
+    """
+    typed = arguments.admin
+    if typed is None and arguments.config is None:
+        typed = environ.get("TOKEN_PROXY_ADMIN") or None
+    if typed is not None:
+        return _parsed(typed, UsageError)
     file = arguments.config or environ.get("TOKEN_PROXY_CONFIG")
     if not file:
-        return DEFAULT_ADMIN
+        return _parsed(DEFAULT_ADMIN, UsageError)
     # Late: reading YAML takes longer than all the rest.
     from proxy.config.loader import admin_address  # noqa: PLC0415
 
-    return admin_address(Path(file), environ)
+    text = admin_address(Path(file), environ)
+    if text is None:
+        raise _NobodyToAskError("the admin listener is switched off in the configuration")
+    return _parsed(text, _NobodyToAskError)
+
+
+def _parsed(text: str, refusal: type[Exception]) -> Address:
+    try:
+        address = parse_address(text)
+    except ValueError as error:
+        raise refusal(f"the admin address {error}") from None
+    if isinstance(address, TcpAddress) and address.port == 0:
+        raise refusal("port 0 is chosen at each start: say the real one with --admin")
+    return address
 
 
 def _unhealthy(reason: str) -> int:

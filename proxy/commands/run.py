@@ -18,18 +18,29 @@ if TYPE_CHECKING:
 
     from proxy.config.schema import Config
 
+# Whoever sends a second signal has waited enough.
+KILLED_FLUSH_SECONDS_MAX = 0.5
+
 
 def run(config: Config, source: str) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status."""
-    log = Log(
+    log = log_to_standard_error(config)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(_serve(config, source, log))
+    finally:
+        log.flush()
+
+
+def log_to_standard_error(config: Config) -> Log:
+    """Return the log that `config.log` describes."""
+    return Log(
         format=config.log.format,
         level=config.log.level,
         access=config.log.access,
         stream=sys.stderr,
         wall=time.time,  # noqa: TID251 - log lines tell wall time
     )
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(config, source, log))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -67,9 +78,9 @@ def _stop_on_signals(log: Log) -> asyncio.Event:
         name = signal.Signals(number).name
         if stop.is_set():
             log.warning("killed", f"{name} again: ending at once")
-            sys.stderr.flush()
+            log.flush(KILLED_FLUSH_SECONDS_MAX)
             # Past all clean-up: that is what the second signal asks for.
-            os._exit(128 + number)
+            os._exit(ExitStatus(128 + number))
         log.info("stopping", f"{name}: draining", signal=name)
         stop.set()
 

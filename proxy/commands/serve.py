@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from typing import TYPE_CHECKING
 
 from proxy.commands.configuration_source import load_source
@@ -18,9 +17,4 @@ def execute(arguments: argparse.Namespace) -> int:
     # Late, so that a wrong configuration is reported before a web server is imported.
     from proxy.commands.run import run  # noqa: PLC0415
 
-    try:
-        return run(config, source)
-    except Exception:
-        if config.log.level == "debug":
-            traceback.print_exc()
-        raise
+    return run(config, source)

@@ -7,8 +7,10 @@ Every file is opened once, so that a missing one is known at start and not at th
 
 from __future__ import annotations
 
+import errno
 import ssl
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from proxy.config.document import BROKEN, Document, KeyPath
 from proxy.config.secrets import SecretSource
@@ -93,11 +95,10 @@ def _from_file(
         return None
     source = SecretSource(file=file)
     try:
-        source.read()
+        return replace(source, first=source.read())
     except ProxyError as error:
         document.wrong_value(path, error.detail)
         return None
-    return source
 
 
 def _path(document: Document, path: KeyPath, value: Any, directory: Path) -> Path | None:
@@ -153,20 +154,20 @@ def _tls_contents(
     if "certificate_file" in files and not key_is_unusable:
         try:
             context.load_cert_chain(
-                files["certificate_file"], files.get("key_file"), password=_no_password
+                files["certificate_file"], files.get("key_file"), password=no_password
             )
         except ssl.SSLError:
             document.wrong_value(
                 (*path, "certificate_file"), "certificate and key are not PEM, or no pair"
             )
-        except _EncryptedKeyError:
+        except EncryptedKeyError:
             document.wrong_value((*path, "key_file"), "the key is encrypted; decrypt it first")
 
 
-class _EncryptedKeyError(Exception):
-    pass
+class EncryptedKeyError(OSError):
+    """A private key that wants a password: there is nobody to ask for it."""
 
 
-def _no_password() -> str:
-    # Without this OpenSSL asks on the terminal.
-    raise _EncryptedKeyError
+def no_password() -> NoReturn:
+    """Refuse to give a password; without this OpenSSL asks on the terminal."""
+    raise EncryptedKeyError(errno.EACCES, "the private key is encrypted")

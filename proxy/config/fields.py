@@ -114,6 +114,10 @@ def _token(value: str) -> str:
     return value
 
 
+def _scheme(value: str) -> str:
+    return _token(value) if value else value
+
+
 def _field_name(value: str) -> str:
     if _token(value).lower().replace("_", "-") in UNSETTABLE_FIELDS:
         raise ValueError("frames the message or belongs to one hop: it is not for configuration")
@@ -213,7 +217,7 @@ Text = Annotated[str, AfterValidator(_some_text)]
 Name = Annotated[
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
 ]
-Token = Annotated[str, AfterValidator(_token)]
+Scheme = Annotated[str, AfterValidator(_scheme)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 FieldValue = Annotated[str, AfterValidator(_field_value)]
 Method = Annotated[str, AfterValidator(_method)]

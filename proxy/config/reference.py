@@ -34,7 +34,10 @@ that name one audience share its token.
   `123`. `$$` is a dollar sign; a `$` before anything else is itself. Keys are not replaced. Inside
   `{ }` and `[ ]` YAML wants a `${NAME}` in quotes.
 - A secret has a twin that names a file: `client_secret_file`. One trailing newline is not part of
-  the secret. The file is read each time the secret is wanted, so a swapped mount takes effect.
+  the secret. The file is read each time the secret is wanted, so a swapped mount takes effect;
+  when it cannot be read, the value that was read last is used. It should be on a local file system:
+  while a read hangs, everything waits. A pipe is read at start, and not again.
+- The files of `tls` are read once, when they are first wanted: after a change, restart.
 - A secret in the file itself is refused unless `allow_inline_secrets: true`; `${NAME}` is none, the
   default in `${NAME:-default}` is one.
 - Relative paths count from the directory of the configuration file.

@@ -30,6 +30,7 @@ from proxy.config.fields import (
     Parameters,
     PathPrefix,
     Resources,
+    Scheme,
     Scope,
     Seconds,
     SecondsOrZero,
@@ -37,7 +38,6 @@ from proxy.config.fields import (
     Switch,
     Text,
     Texts,
-    Token,
     UrlText,
     UrlWithQuery,
 )
@@ -119,7 +119,10 @@ class Shutdown(Section):
 
 
 class Tls(Section):
-    """`tls`: trust and, if wanted, a client certificate."""
+    """`tls`: trust and, if wanted, a client certificate.
+
+    The files are read once: after a change, restart.
+    """
 
     ca_file: Text | None = None
     """PEM certificates to trust instead of the system's."""
@@ -191,8 +194,9 @@ class Audience(Section):
     """How long one caller waits for a token before it gets 503."""
     header: FieldName = "Authorization"
     """The field that carries the token."""
-    scheme: Token | None = None
-    """What stands before the token; unset: from the answer's `token_type`, `Bearer` if none."""
+    scheme: Scheme | None = None
+    """What stands before the token; `""`: nothing, as an API key wants it; unset: from the answer's
+    `token_type`, `Bearer` if none."""
 
 
 class Match(Section):

@@ -1,12 +1,15 @@
 """A secret's source: a value known at start, or a file that is read each time it is wanted.
 
-Nothing is cached here: mounted secrets are swapped by renaming a symlink of their directory, and
-a path that is opened anew always finds the present one.
+Mounted secrets are swapped by renaming a symlink of their directory, and a path that is opened
+anew always finds the present one. What a file held at start is kept beside it, for whoever finds
+it gone later. Reading blocks: the file is to be on a local file system.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
@@ -25,18 +28,20 @@ class SecretSource:
 
     value: Secret | None = None
     file: Path | None = None
+    first: Secret | None = field(default=None, compare=False)
+    """What the file held at start. A pipe can be read only then."""
 
     def read(self) -> Secret:
         """Return the secret as it is now; of a file, one trailing newline is not part of it.
 
         Raises `ProxyError` `credential_unreadable` when the file cannot be read, is empty, longer
-        than `FILE_BYTES_MAX`, or no UTF-8.
+        than `FILE_BYTES_MAX`, no UTF-8, or a pipe that was read at start.
         """
         if self.value is not None:
             return self.value
         assert self.file is not None
         try:
-            with self.file.open("rb") as file:
+            with open(self.file, "rb", opener=self._opened) as file:
                 content = file.read(FILE_BYTES_MAX + 1)
             text = content.decode()
         except OSError as error:
@@ -50,6 +55,16 @@ class SecretSource:
         if not text:
             raise _unreadable("is empty")
         return Secret(text)
+
+    def _opened(self, path: str, flags: int) -> int:
+        if self.first is None:
+            return os.open(path, flags)
+        # Opening a pipe without a writer would wait for one, and everything with it.
+        descriptor = os.open(path, flags | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _unreadable("is no regular file, and was read at start")
+        return descriptor
 
 
 def _unreadable(reason: str) -> ProxyError:

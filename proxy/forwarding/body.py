@@ -38,6 +38,7 @@ class RequestBody:
     ) -> None:
         self._content = content
         self._chunked = head.chunked
+        self._expects_continue = head.expects_continue
         self._replay_bytes_max = replay_bytes_max
         self._bytes_max = bytes_max
         self._timeouts = timeouts
@@ -72,23 +73,15 @@ class RequestBody:
     async def pump(self, connection: UpstreamConnection) -> None:
         """Send what comes until it ends. Its failure becomes the exchange's."""
         try:
-            while True:
-                # While the caller is waited for, the upstream owes nothing.
-                connection.expect_no_more()
-                data = await self._next()
-                if not data:
-                    break
+            while data := await self._next(connection):
                 self._take(data)
                 connection.write(self._framed(data))
-                connection.expect_by(
-                    self._now() + self._timeouts.idle_seconds,
-                    "the upstream took nothing of the body for timeouts.idle_seconds",
-                )
-                await connection.drain()
+                await connection.drain(self._timeouts.idle_seconds)
             self._ended = True
             if self._chunked:
                 connection.write(_LAST_CHUNK)
             connection.request_sent = True
+            connection.sent_at = self._now()
             connection.expect_by(
                 self._now() + self._timeouts.response_seconds,
                 "the upstream did not answer within timeouts.response_seconds",
@@ -102,10 +95,15 @@ class RequestBody:
         except Exception:  # noqa: BLE001 - aiohttp's set_exception brings whatever ended the body
             connection.fail(ProxyError(Fault.BAD_REQUEST, "the request's body broke off"))
 
-    async def _next(self) -> bytes:
+    async def _next(self, connection: UpstreamConnection) -> bytes:
         content = self._content
         if content.at_eof():
             return b""
+        if self._expects_continue and not self.sent_bytes:
+            # The caller waits for the upstream's word: that is what the exchange's deadline is for.
+            return await content.readany()
+        # While the caller is waited for, the upstream owes nothing.
+        connection.expect_no_more()
         async with asyncio.timeout(self._timeouts.idle_seconds):
             return await content.readany()
 

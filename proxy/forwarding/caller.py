@@ -22,13 +22,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import Fault, ProxyError
+from proxy.forwarding.caller_request import CallerRequest
+from proxy.forwarding.refusal import head_too_large, size_of_head, what_was_wrong
 
 if TYPE_CHECKING:
-    from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
 
     from proxy.forwarding.server import CallerServer
@@ -36,22 +36,6 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 10.0
 """How long what a caller still sends is taken in after its answer is out."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class CallerRequest:
-    """A request as the server hands it over: raw head, body stream, and the way back."""
-
-    __slots__ = ("content", "message", "protocol")
-
-    def __init__(
-        self, message: RawRequestMessage, content: StreamReader, protocol: CallerProtocol
-    ) -> None:
-        self.message = message
-        self.content = content
-        self.protocol = protocol
-
-    def _cancel(self, error: BaseException) -> None:
-        self.content.set_exception(error)
 
 
 class CallerProtocol(RequestHandler):
@@ -120,34 +104,29 @@ class CallerProtocol(RequestHandler):
         server = self._server
         try:
             while not self._force_close:
+                if self._paused and not await self._has_caught_up():
+                    return
                 if not self._messages:
-                    self._waiter = loop.create_future()
-                    try:
-                        await self._waiter
-                    finally:
-                        self._waiter = None
+                    await self._next_arrival()
                 message, content = self._next_message()
                 if isinstance(message, _ErrInfo):
-                    self.refuse(_what_was_wrong(message.exc))
+                    self.refuse(what_was_wrong(message.exc))
                     return
-                if self._long_reads and _head_bytes(message) > server.limits.head_bytes_max:
-                    self.refuse(_head_too_large())
+                if self._long_reads and size_of_head(message) > server.limits.head_bytes_max:
+                    self.refuse(head_too_large())
                     return
                 request = CallerRequest(message, content, self)
                 self._current_request = request  # type: ignore[assignment]
                 self._request_in_progress = True
+                self._tell_of_broken_body()
                 try:
                     keep = await server.handle(request)
                 finally:
                     self._current_request = None
                     self._request_in_progress = False
-                    if self._handler_waiter is not None:
-                        self._handler_waiter.set_result(None)
-                if not keep or self._upgraded or self._close:
-                    if self._messages:
+                if not keep or self._close or (self._upgraded and not self._messages):
+                    if self._messages or not content.is_eof():
                         self._linger()
-                    elif not content.is_eof():
-                        await self._read_on(content)
                     return
                 self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
                 if self._keepalive_handle is None:
@@ -156,7 +135,17 @@ class CallerProtocol(RequestHandler):
                     )
         finally:
             if self.transport is not None and not self._lingering:
-                self.transport.close()
+                self.force_close()
+
+    async def _next_arrival(self) -> None:
+        """Wait for a request; the time of one whose head has begun is running."""
+        if self._head_bytes:
+            self._start_timer()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def _next_message(self) -> tuple[Any, StreamReader]:
         """Take the next request in line, and let the parser go on if it had paused for us."""
@@ -167,49 +156,66 @@ class CallerProtocol(RequestHandler):
             self._resume_reading_if_drained()
         return message, content
 
-    async def _read_on(self, content: StreamReader) -> None:
-        """Take in what the caller still sends before closing.
-
-        A close with unread bytes is a reset, and a reset may overtake the answer on its way.
-        """
-        self._lingering = True
+    async def _has_caught_up(self) -> bool:
+        """Wait until the caller has taken its answers: who reads nothing gets no more of them."""
         try:
-            async with asyncio.timeout(LINGER_SECONDS):
-                while self.transport is not None and not content.is_eof():
-                    await content.readany()
-        except (TimeoutError, ProxyError):
-            # It had its time, or what it sends makes no sense: the answer is out.
-            return
-        finally:
-            self._lingering = False
+            async with asyncio.timeout(self._keepalive_timeout):
+                await self._drain_helper()
+        except TimeoutError:
+            self.break_off()
+            return False
+        except ConnectionError:
+            return False
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; see the module's docstring."""
-        waiting_for_head = not (self._request_in_progress or self._messages or self._lingering)
+        if self._lingering:
+            return
+        current = self._current_request
+        in_body = current is not None and not current.content.is_eof()
+        queued = len(self._messages)
         super().data_received(data)
-        if len(data) + self._head_bytes > self._server.limits.head_bytes_max:
-            # Only from here on may a head that is complete be too large as a whole.
+        if current is not None:
             self._long_reads = True
-        messages = self._messages
-        if waiting_for_head:
-            if messages:
-                self._head_bytes = 0
-                self._stop_timer()
-                return
-            self._head_bytes += len(data)
-            if self._head_bytes > self._server.limits.head_bytes_max:
-                self.refuse(_head_too_large())
-            elif self._timer is None and self._head_bytes:
-                self._timer = self._loop.call_later(
-                    self._server.limits.head_seconds, self._head_too_slow
-                )
-        elif messages and self._current_request is not None:
-            # The only thing that can follow an unfinished body is the report that it is broken.
-            content = self._current_request.content
-            if not content.is_eof() and isinstance(messages[-1][0], _ErrInfo):
-                content.set_exception(
-                    ProxyError(Fault.BAD_REQUEST, "the framing of the request's body is broken")
-                )
+            self._tell_of_broken_body()
+        if len(self._messages) > queued:
+            self._long_reads |= len(data) + self._head_bytes > self._server.limits.head_bytes_max
+            self._head_bytes = 0
+            self._stop_timer()
+        elif not in_body:
+            self._take_note_of_head(data)
+
+    def _take_note_of_head(self, data: bytes) -> None:
+        """Bound a head that is not complete, in size and in time."""
+        if not self._head_bytes and not data.strip(b"\r\n"):
+            # Line breaks behind a body are no head (RFC 9112 §2.2).
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > self._server.limits.head_bytes_max:
+            if self._request_in_progress:
+                # The answer that is under way comes first; then the connection ends.
+                self.close()
+            else:
+                self.refuse(head_too_large())
+        elif not self._request_in_progress:
+            self._start_timer()
+
+    def _tell_of_broken_body(self) -> None:
+        """Tell the handler that its request's body is broken.
+
+        Nothing else can follow an unfinished body but the parser's report of that.
+        """
+        current = self._current_request
+        if (
+            current is not None
+            and self._messages
+            and not current.content.is_eof()
+            and isinstance(self._messages[-1][0], _ErrInfo)
+        ):
+            current.content.set_exception(
+                ProxyError(Fault.BAD_REQUEST, "the framing of the request's body is broken")
+            )
 
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request, and close."""
@@ -228,9 +234,18 @@ class CallerProtocol(RequestHandler):
             return
         self._lingering = True
         transport.write_eof()
-        self._timer = self._loop.call_later(LINGER_SECONDS, self.force_close)
-        # From here on aiohttp drops what comes; its loop ends.
+        self._timer = self._loop.call_later(LINGER_SECONDS, transport.abort)
+        # A transport that is paused would not see the caller's end.
+        self._resume_transport_reading()
+        # aiohttp's loop ends.
         self.close()
+
+    def force_close(self) -> None:
+        """Close, and wait only so long for a caller that does not take what was written."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     def break_off(self) -> None:
         """End the connection so that what was sent cannot be taken for the whole."""
@@ -266,25 +281,13 @@ class CallerProtocol(RequestHandler):
             )
         )
 
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(
+                self._server.limits.head_seconds, self._head_too_slow
+            )
+
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _head_bytes(message: RawRequestMessage) -> int:
-    return len(message.path) + sum(len(name) + len(value) for name, value in message.raw_headers)
-
-
-def _head_too_large() -> ProxyError:
-    return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds limits.head_bytes_max")
-
-
-def _what_was_wrong(error: BaseException) -> ProxyError:
-    if isinstance(error, LineTooLong) or "Too many headers" in str(error):
-        return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds the limits of `limits`")
-    if isinstance(error, BadHttpMethod):
-        return ProxyError(
-            Fault.BAD_REQUEST, "the request does not begin with a method that is known here"
-        )
-    return ProxyError(Fault.BAD_REQUEST, "the request is not well-formed HTTP/1.1")

@@ -17,6 +17,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import Fault, ProxyError
+from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.parsing import AnswerParser
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._timer_at = FOREVER
         self._writing_paused = False
         self._reading_paused = False
+        self._eof_seen = False
         self.answer = AnswerParser(head_bytes_max=head_bytes_max, fields_max=fields_max)
         self.exchanges = 0
         """How many exchanges were begun: more than one means a reused connection."""
         self.request_sent = True
         """Whether the whole request is written; its sender says so."""
         self.error: ProxyError | None = None
+        self.sent_at = 0.0
+        """When an upload ended, on the loop's clock."""
 
     @property
     def closed(self) -> bool:
@@ -85,11 +89,26 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(data)
 
-    async def drain(self) -> None:
-        """Wait until the upstream has taken what was written; the deadline is the exchange's."""
+    async def drain(self, idle_seconds: float) -> None:
+        """Wait until the upstream has taken what was written.
+
+        An upstream that takes nothing for `idle_seconds` fails the exchange; a slow one does not.
+        """
         while self._writing_paused and self._transport is not None:
-            self._drained = self._loop.create_future()
-            await self._drained
+            left = untaken_bytes(self._transport)
+            drained = self._drained = self._loop.create_future()
+            await asyncio.wait({drained}, timeout=idle_seconds)
+            if (
+                not drained.done()
+                and self._transport is not None
+                and untaken_bytes(self._transport) >= left
+            ):
+                self.fail(
+                    ProxyError(
+                        Fault.UPSTREAM_TIMEOUT,
+                        "the upstream took nothing of the body for timeouts.idle_seconds",
+                    )
+                )
 
     async def head(self) -> None:
         """Wait for the answer's head (not 1xx). Raises `ProxyError`."""
@@ -195,6 +214,10 @@ class UpstreamConnection(asyncio.Protocol):
         if answer.head_done:
             self._wake()
 
+    def eof_received(self) -> None:
+        """Take note of a proper end: FIN, or TLS's close_notify."""
+        self._eof_seen = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits what it means."""
         self._transport = None
@@ -204,7 +227,8 @@ class UpstreamConnection(asyncio.Protocol):
         if (
             self.error is None
             and not self.answer.complete
-            and (exc is not None or not self.answer.ends_at_eof())
+            # Over TLS only a proper end is one: anybody on the way can cut a connection.
+            and (exc is not None or not self._eof_seen or not self.answer.ends_at_eof())
         ):
             self.error = ProxyError(
                 Fault.UPSTREAM_MISSPOKE,

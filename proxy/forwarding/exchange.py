@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
+from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.body import RequestBody
 from proxy.forwarding.challenge import asks_for_another_token
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.schema import Limits
-    from proxy.forwarding.caller import CallerRequest
+    from proxy.forwarding.caller_request import CallerRequest
     from proxy.forwarding.connection import UpstreamConnection
     from proxy.forwarding.head import Field, RequestHead
     from proxy.forwarding.pool import Pool
@@ -34,26 +35,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "
 class Exchange:
     """See the module's docstring. `run` once, then `end`, whatever happened."""
 
-    __slots__ = (
-        "_body",
-        "_facts",
-        "_head",
-        "_now",
-        "_pool",
-        "_pump",
-        "_request",
-        "_route",
-        "_target",
-        "_timeouts",
-        "_tokens",
-        "_via",
-        "answer_begun",
-        "answer_bytes",
-        "connection",
-        "response_seconds",
-        "status",
-    )
-
     def __init__(
         self,
         request: CallerRequest,
@@ -67,6 +48,7 @@ class Exchange:
         limits: Limits,
         via: bytes,
         now: Callable[[], float],
+        draining: Callable[[], bool],
     ) -> None:
         self._request = request
         self._head = head
@@ -77,6 +59,7 @@ class Exchange:
         self._facts = facts
         self._via = via
         self._now = now
+        self._draining = draining
         self._timeouts = route.upstream.timeouts
         self._pump: asyncio.Task[None] | None = None
         self._body: RequestBody | None = None
@@ -187,7 +170,8 @@ class Exchange:
             connection.send(data + body, to_head=to_head, whole=True)
         await connection.head()
         self.status = connection.answer.status
-        self.response_seconds = self._now() - sent_at
+        # An upload is the caller's time.
+        self.response_seconds = self._now() - max(sent_at, connection.sent_at)
         self._facts.response.observe(self.response_seconds)
 
     async def _with_another_token(
@@ -237,6 +221,7 @@ class Exchange:
             answer.chunked = True
         keep_alive = (
             keep_alive
+            and not self._draining()
             and not answer.until_close
             and (self._head.minor == 1 or not answer.chunked)
             and connection.request_sent
@@ -274,15 +259,23 @@ class Exchange:
         # While the caller is waited for, the upstream owes nothing.
         if self.connection is not None:
             self.connection.expect_no_more()
-        try:
-            async with asyncio.timeout(self._timeouts.idle_seconds):
-                await self._request.protocol.drain()
-        except TimeoutError:
-            raise ProxyError(
-                Fault.BAD_REQUEST, "the caller took nothing for timeouts.idle_seconds", status=408
-            ) from None
-        except ConnectionError:
-            raise asyncio.CancelledError from None
+        transport = self._request.protocol.transport
+        left = untaken_bytes(transport)
+        while True:
+            try:
+                async with asyncio.timeout(self._timeouts.idle_seconds):
+                    return await self._request.protocol.drain()
+            except TimeoutError:
+                before = left
+                left = untaken_bytes(transport)
+                if left >= before:
+                    raise ProxyError(
+                        Fault.BAD_REQUEST,
+                        "the caller took nothing for timeouts.idle_seconds",
+                        status=408,
+                    ) from None
+            except ConnectionError:
+                raise asyncio.CancelledError from None
 
     def _pass_interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         transport = self._request.protocol.transport

@@ -14,11 +14,13 @@ from proxy.config.addresses import TcpAddress
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding import head as request_head
+from proxy.forwarding.admission import refuse_foreign_pages, refuse_loop
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.pool import Pool
+from proxy.forwarding.record import note
 from proxy.forwarding.routing import Route, Routes
 from proxy.forwarding.server import CallerServer
-from proxy.network import Resolver
+from proxy.network import Resolver, TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
 
     from proxy.config.addresses import Address
     from proxy.config.schema import Config
-    from proxy.forwarding.caller import CallerRequest
+    from proxy.forwarding.caller_request import CallerRequest
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
-    from proxy.telemetry.upstream import Origin, UpstreamFacts
+    from proxy.telemetry.upstream import UpstreamFacts
 
 RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499
@@ -58,11 +60,13 @@ class Gateway:
         self._resolver = Resolver(
             threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
         )
+        contexts = TlsContexts()
         self._pools = {
             route.name: Pool(
                 route,
                 loop=loop,
                 resolver=self._resolver,
+                contexts=contexts,
                 limits=config.limits,
                 facts=telemetry.upstreams[route.name],
             )
@@ -121,6 +125,7 @@ class Gateway:
                 limits=self._config.limits,
                 via=self._via,
                 now=self._now,
+                draining=self._is_draining,
             )
             facts.in_flight += 1
             try:
@@ -143,7 +148,8 @@ class Gateway:
             self.in_flight -= 1
             if self._drained is not None and not self.in_flight:
                 self._drained.set()
-            self._note(
+            note(
+                self._log,
                 request,
                 head,
                 exchange,
@@ -161,6 +167,9 @@ class Gateway:
         self._drained = asyncio.Event()
         if not self.in_flight:
             self._drained.set()
+
+    def _is_draining(self) -> bool:
+        return self._drained is not None
 
     async def drained(self) -> None:
         """Wait until no request is in flight and every answer is out; `start_drain` comes first."""
@@ -192,14 +201,10 @@ class Gateway:
             )
 
     def _route(self, head: RequestHead) -> tuple[Route, bytes]:
-        for via in head.via:
-            if self._pseudonym in via:
-                raise ProxyError(
-                    Fault.LOOP_DETECTED, "the request has been here before: see the upstream's url"
-                )
+        refuse_loop(head, self._pseudonym)
         found = self._routes.match(head)
         if self._refuses_browsers and (head.origin or head.sec_fetch_site):
-            _refuse_foreign_pages(head)
+            refuse_foreign_pages(head)
         return found
 
     def _may_keep(self, message: RawRequestMessage, head: RequestHead) -> bool:
@@ -251,46 +256,6 @@ class Gateway:
             )
         return keep_alive
 
-    def _note(
-        self,
-        request: CallerRequest,
-        head: RequestHead | None,
-        exchange: Exchange | None,
-        facts: UpstreamFacts,
-        *,
-        own_status: int,
-        error: ProxyError | None,
-        seconds: float,
-    ) -> None:
-        """Count the request and, where wanted, write its line into the access log.
-
-        `own_status` is what the request counts as if no answer of an upstream was begun.
-        """
-        origin: Origin = "proxy"
-        status = own_status
-        if exchange is not None and exchange.answer_begun:
-            origin = "upstream"
-            status = exchange.status
-        method = request.message.method
-        facts.request_finished(method, status, origin, seconds)
-        if self._log.wants_access(status, origin):
-            self._log.access(
-                upstream=facts.name,
-                method=method,
-                # Not the target as it came: an absolute one may hold somebody's password.
-                path=None if head is None else head.path.decode("ascii", "replace"),
-                status=status,
-                origin=origin,
-                code=None if error is None else error.code,
-                # Our own sentence: `overloaded` alone does not say which limit it was.
-                detail=None if error is None else error.detail,
-                audience=None if exchange is None else exchange.audience,
-                duration_seconds=round(seconds, 6),
-                upstream_seconds=None if exchange is None else exchange.response_seconds,
-                bytes_in=0 if exchange is None else exchange.request_bytes,
-                bytes_out=0 if exchange is None else exchange.answer_bytes,
-            )
-
     def _unparsed(self, error: ProxyError) -> bytes:
         """Count and render the refusal of what could not be parsed."""
         self._nobody.failed(error.code)
@@ -304,12 +269,3 @@ class Gateway:
                 detail=error.detail,
             )
         return own_answer.problem(error, "", minor=1, close=True, to_head=False)
-
-
-def _refuse_foreign_pages(head: RequestHead) -> None:
-    """Refuse what a page of another origin makes a browser send (DNS rebinding, CSRF)."""
-    if head.sec_fetch_site is not None and head.sec_fetch_site not in {b"none", b"same-origin"}:
-        raise ProxyError(Fault.BROWSER_REFUSED, "Sec-Fetch-Site says: from another site")
-    own = b"http://" + (head.authority or b"").lower()
-    if head.origin is not None and head.origin.lower() != own:
-        raise ProxyError(Fault.BROWSER_REFUSED, "the Origin is not this proxy's own")

@@ -48,14 +48,11 @@ def outbound(
     """Return the head to send upstream. `peer` is the caller's address, `via` our own line."""
     drop = route.drop if token is None else route.drop_with_token
     if drop:
-        lines = [line for lower, line in head.lines if lower not in drop]
+        names = head.lines
         if head.has_underscores:
             # X_Api_Key becomes X-Api-Key behind servers that merge the two.
-            lines = [
-                line
-                for lower, line in head.lines
-                if lower not in drop and lower.replace(b"_", b"-") not in drop
-            ]
+            names = [each for each in names if each[0].replace(b"_", b"-") not in drop]
+        lines = [line for lower, line in names if lower not in drop]
     else:
         lines = [line for _, line in head.lines]
     place = lines.index(HOST_PLACE[1])
@@ -78,8 +75,9 @@ def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: s
     came: dict[bytes, list[bytes]] = {}
     for line in lines:
         name, _, value = line.partition(b":")
-        if name.lower().startswith(_FORWARDED):
-            came.setdefault(name.lower(), []).append(value.strip())
+        known = name.lower().replace(b"_", b"-")
+        if known.startswith(_FORWARDED):
+            came.setdefault(known, []).append(value.strip())
     own = {
         b"x-forwarded-for": b"X-Forwarded-For: " + peer.encode("ascii", "replace"),
         b"x-forwarded-proto": b"X-Forwarded-Proto: http",
@@ -87,7 +85,7 @@ def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: s
     }
     if mode == "append":
         chain = b", ".join([*came.get(b"x-forwarded-for", []), peer.encode("ascii", "replace")])
-        kept = [line for line in lines if not line.lower().startswith(b"x-forwarded-for:")]
+        kept = [line for line in lines if not _dashed(line).startswith(b"x-forwarded-for:")]
         kept.append(b"X-Forwarded-For: " + chain + b"\r\n")
         kept.extend(
             own[name] + b"\r\n"
@@ -95,10 +93,14 @@ def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: s
             if name not in came
         )
         return kept
-    kept = [line for line in lines if not line.lower().startswith(_FORWARDED)]
+    kept = [line for line in lines if not _dashed(line).startswith(_FORWARDED)]
     if mode == "replace":
         kept.extend(line + b"\r\n" for line in own.values())
     return kept
+
+
+def _dashed(line: bytes) -> bytes:
+    return line.lower().replace(b"_", b"-")
 
 
 class AnswerHead:
@@ -138,6 +140,9 @@ def read_answer(
     for name, value in fields:
         lower = name.lower()
         if lower in _ANSWER_NOTED:
+            if lower == b"content-length" and (status == 204 or status < 200):
+                # RFC 9110 §8.6: not here.
+                continue
             if lower == b"content-length":
                 # The parser has seen to it that it is one number; a second one is refused there.
                 answer.content_length = int(value)

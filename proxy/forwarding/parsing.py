@@ -31,6 +31,7 @@ class AnswerParser:
         self._llhttp: httptools.HttpResponseParser | None = None
         self._to_head = False
         self._version_seen = False
+        self._bodiless_bytes = 0
         self._chunks: list[bytes] = []
         self.on_interim: Callable[[int, bytes, list[Field]], None] | None = None
         self.head_done = False
@@ -51,7 +52,7 @@ class AnswerParser:
         self.fields = []
         self.trailers = []
         self._chunks.clear()
-        self.received_bytes = self.buffered_bytes = 0
+        self.received_bytes = self.buffered_bytes = self._bodiless_bytes = 0
         if self._llhttp is None:
             self._llhttp = httptools.HttpResponseParser(self)
 
@@ -64,6 +65,7 @@ class AnswerParser:
             # Nearly always the whole status line comes at once; asking llhttp is dearer.
             self._version_seen = data[:8] in _FIRST_BYTES
         self.received_bytes += len(data)
+        buffered_before = self.buffered_bytes
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -72,6 +74,12 @@ class AnswerParser:
             self.surplus = self._is_over()
             if not self.surplus:
                 raise _misspoke("the upstream's answer is not HTTP/1.1") from None
+        if self.head_done and not self.complete:
+            # Trailers and chunk extensions are gathered by llhttp without a bound of its own.
+            grown = self.buffered_bytes > buffered_before
+            self._bodiless_bytes = 0 if grown else self._bodiless_bytes + len(data)
+            if self._bodiless_bytes > self._head_bytes_max:
+                raise _misspoke("the trailers of the answer exceed limits.head_bytes_max")
         if not self.head_done and self.received_bytes > self._head_bytes_max:
             raise _misspoke("the head of the upstream's answer exceeds limits.head_bytes_max")
         if self._to_head and self._is_over():
@@ -105,6 +113,13 @@ class AnswerParser:
 
     def _is_over(self) -> bool:
         return self.complete
+
+    def _says_close(self) -> bool:
+        assert self._llhttp is not None
+        return self._llhttp.get_http_version() != "1.1" or any(
+            name.lower() == b"connection" and b"close" in value.lower()
+            for name, value in self.fields
+        )
 
     def _head_bytes(self) -> int:
         return len(self.reason) + sum(len(name) + len(value) for name, value in self.fields)
@@ -144,6 +159,8 @@ class AnswerParser:
             self.keep_alive = self._llhttp.should_keep_alive()
             if self._to_head:
                 self.complete = True
+                # llhttp would wait for an end that an answer to HEAD does not need.
+                self.keep_alive = self.keep_alive or not self._says_close()
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""

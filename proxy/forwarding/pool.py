@@ -19,12 +19,11 @@ import aiohappyeyeballs
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding.connection import UpstreamConnection
-from proxy.network import tls_context
 
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
     from proxy.forwarding.routing import Route
-    from proxy.network import Resolver
+    from proxy.network import Resolver, TlsContexts
     from proxy.telemetry.upstream import UpstreamFacts
 
     ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
@@ -42,6 +41,7 @@ class Pool:
         *,
         loop: asyncio.AbstractEventLoop,
         resolver: Resolver,
+        contexts: TlsContexts,
         limits: Limits,
         facts: UpstreamFacts,
     ) -> None:
@@ -53,7 +53,7 @@ class Pool:
         self._facts = facts
         self._tls: ssl.SSLContext | None = None
         if route.url.scheme == "https":
-            self._tls = tls_context(route.upstream.tls)
+            self._tls = contexts.of(route.upstream.tls)
         self._idle: list[UpstreamConnection] = []
         self._open_count = 0
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
@@ -102,7 +102,8 @@ class Pool:
                 handed_over.abort()
                 break
         try:
-            return await self._open(deadline)
+            # Connecting has its own time; standing in line had the same.
+            return await self._open(self._loop.time() + self._upstream.timeouts.connect_seconds)
         except BaseException:
             self._give_place_away()
             raise
@@ -178,10 +179,14 @@ class Pool:
             self._give_place_away()
 
     async def _open(self, deadline: float) -> UpstreamConnection:
-        result: ConnectResult = "other"
+        result: ConnectResult | None = "other"
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connect()
+        except asyncio.CancelledError:
+            # The caller has left: no news of the upstream.
+            result = None
+            raise
         except TimeoutError:
             result = "timeout"
             raise self._unreachable("it did not accept in time", "connection_timeout") from None
@@ -210,9 +215,11 @@ class Pool:
             self._facts.connections_active += 1
             return connection
         finally:
-            if result != "success":
-                self._addresses_until = 0.0
-            self._facts.connected(result)
+            if result not in {"success", None}:
+                # The name may have moved, but one look-up a second is enough to see that.
+                self._addresses_until = min(self._addresses_until, self._loop.time() + 1.0)
+            if result is not None:
+                self._facts.connected(result)
 
     async def _connect(self) -> UpstreamConnection:
         url = self._route.url

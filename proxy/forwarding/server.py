@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp.web_server import Server
 
-from proxy.forwarding.caller import CallerProtocol, CallerRequest
+from proxy.forwarding.caller import CallerProtocol
 
 if TYPE_CHECKING:
     import logging
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from proxy.config.schema import Limits
     from proxy.errors import ProxyError
+    from proxy.forwarding.caller_request import CallerRequest
 
 
 class CallerServer(Server):

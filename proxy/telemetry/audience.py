@@ -16,7 +16,7 @@ FetchReason = Literal["start", "miss", "renewal", "rejected"]
 FetchResult = Literal[
     "success", "refused", "unavailable", "timeout", "misspoke", "credential_unreadable"
 ]
-State = Literal["absent", "live", "failing", "idle"]
+State = Literal["absent", "live", "rejected", "failing", "idle"]
 
 
 class AudienceFacts:
@@ -45,20 +45,26 @@ class AudienceFacts:
         self.last_success_at: float | None = None
         self.lifetime_seconds: float | None = None
         self.has_had_token = False
-        self._idle = False
+        self._idle = self._rejected = False
         self._log = log
         self._wall = wall
         self._monotonic = monotonic
         self._failing = Repeats()
         self._callers_failing = False
+        self._failing_with: str | None = None
         self._rejections = Occurrences()
         self._oddities: dict[str, Occurrences] = {}
 
     @property
     def state(self) -> State:
-        """How it stands: `failing` from the first failure on, whether or not a token lives."""
+        """How it stands: `failing` from the first failure on, whether or not a token lives.
+
+        `rejected`: an upstream said 401 to the token, which is used no more, and none came since.
+        """
         if self.consecutive_failures:
             return "failing"
+        if self._rejected:
+            return "rejected"
         if self._idle:
             return "idle"
         return "live" if self.expires_at is not None and self.expires_in_seconds > 0 else "absent"
@@ -86,7 +92,8 @@ class AudienceFacts:
         self.lifetime_seconds = lifetime_seconds
         self.has_had_token = True
         self.consecutive_failures = 0
-        self._idle = self._callers_failing = False
+        self._idle = self._rejected = self._callers_failing = False
+        self._failing_with = None
         message = f"granted again after {failures} failures" if failures else "granted a token"
         self._log.write(
             "info" if news or failures else "debug",
@@ -116,7 +123,8 @@ class AudienceFacts:
         """Note a fetch that brought no token. `live_for_seconds`: what is left of the old one.
 
         `detail` may hold what the server said, for the log only. That the old token has lapsed,
-        so that callers fail now, is said at once, whatever was said before.
+        so that callers fail now, is said at once, whatever was said before; so is another `code`,
+        for another thing is to be done about it.
         """
         self.fetches[reason, result] += 1
         self.fetch_duration.observe(seconds)
@@ -124,6 +132,9 @@ class AudienceFacts:
         lapsed = live_for_seconds is None or live_for_seconds <= 0
         if lapsed and not self._callers_failing:
             self._callers_failing = True
+            self._failing.escalate()
+        if code != self._failing_with:
+            self._failing_with = code
             self._failing.escalate()
         if not self._failing.happened(self._monotonic()):
             return
@@ -162,13 +173,16 @@ class AudienceFacts:
             failures=self.consecutive_failures,
         )
 
-    def token_rejected(self, upstream: str | None = None) -> None:
-        """Note that an upstream answered 401 to a token of ours."""
+    def token_rejected(self) -> None:
+        """Note that the token is used no more, as an upstream answered 401 to it."""
+        self._rejected = True
         times = self._rejections.happened(self._monotonic())
         if times:
-            fields = {"audience": self.name, "upstream": upstream, "times": times}
-            self._log.write(
-                "warning", "token_rejected", "an upstream answered 401 to our token", fields
+            self._log.warning(
+                "token_rejected",
+                "an upstream answered 401 to our token, getting another",
+                audience=self.name,
+                times=times,
             )
 
     def token_let_go(self) -> None:
@@ -177,7 +191,8 @@ class AudienceFacts:
         # A failure count left behind would keep an alert alight for what nobody wants.
         self.consecutive_failures = 0
         self._failing.ended(self._monotonic())
-        self._callers_failing = False
+        self._callers_failing = self._rejected = False
+        self._failing_with = None
         self._idle = True
         self._log.info("token_let_go", "unused for long, let go", audience=self.name)
 

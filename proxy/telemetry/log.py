@@ -3,8 +3,9 @@
 Rules. Whatever is written is cleaned (no control or invisible character can forge a line or move a
 cursor) and cut. Of an exception only its type and the places it passed are written, never its
 text: foreign exceptions like to quote what they choked on, and that may be a header. Failing to
-write never fails a request. No global state: a handler of our own (of the standard library, which
-brings the lock for threads), outside the tree that `logging.getLogger` knows.
+write never fails a request, nor does a reader who does not read: `writer` sees to that, and the
+first line that gets through after others were lost says `dropped`: how many were, since the start. No global state:
+what libraries log comes through loggers outside the tree that `logging.getLogger` knows.
 
 Access lines have a switch of their own (`log.access`) and are written whatever the level.
 """
@@ -14,10 +15,13 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
+
+from proxy.telemetry.writer import FLUSH_SECONDS_MAX, LINES_MAX, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,25 +67,20 @@ def places(error: BaseException) -> str:
     return ", ".join(reversed(frames[-8:]))
 
 
-class _Formatter(logging.Formatter):
-    """Turn a record with `at`, `event` and `fields` into one line."""
+def _json_line(
+    at: datetime, level: str, event: str, message: str, fields: Mapping[str, Value]
+) -> str:
+    time = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    line = {"time": time, "level": level, "event": event, "message": message, **fields}
+    return json.dumps(line) + "\n"
 
-    def __init__(self, *, as_json: bool) -> None:
-        super().__init__()
-        self._as_json = as_json
 
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.__dict__["at"], UTC)
-        event: str = record.__dict__["event"]
-        fields: dict[str, Value] = record.__dict__["fields"]
-        message = clean(str(record.msg))
-        if self._as_json:
-            time = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
-            line = {"time": time, "level": record.levelname.lower(), "event": event}
-            return json.dumps({**line, "message": message, **fields})
-        time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
-        shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
-        return f"{time} {record.levelname.lower():<7} {event}: {message}{shown}"
+def _text_line(
+    at: datetime, level: str, event: str, message: str, fields: Mapping[str, Value]
+) -> str:
+    time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+    shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+    return f"{time} {level:<7} {event}: {message}{shown}\n"
 
 
 def _quoted(value: Value) -> str:
@@ -91,21 +90,6 @@ def _quoted(value: Value) -> str:
     if text and not any(c in ' "=' for c in text):
         return text
     return json.dumps(text, ensure_ascii=False)
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """A stream that may be gone: what cannot be written is dropped, as nobody could read it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record) + "\n"
-            encoding = getattr(self.stream, "encoding", None) or "utf-8"
-            line = line.encode(encoding, "backslashreplace").decode(encoding)
-            self.stream.write(line)
-            self.stream.flush()
-        except (OSError, ValueError):
-            # A broken pipe, a full disk, a closed stream: the requests go on without a log.
-            return
 
 
 class _Library(logging.Handler):
@@ -127,10 +111,11 @@ class _Library(logging.Handler):
 
 
 class Log:
-    """Where events go. Safe to call from any thread; never raises for a stream that is gone.
+    """Where events go. Safe to call from any thread; never waits, never raises for the stream.
 
     `format` `auto` is JSON unless the stream is a terminal; `level` is the lowest written; `wall`
-    gives Unix time in seconds.
+    gives Unix time in seconds; `lines_max` is how many lines may wait to be written. Call `flush`
+    before the process ends.
     """
 
     def __init__(
@@ -141,11 +126,13 @@ class Log:
         access: Literal["off", "errors", "all"],
         stream: TextIO,
         wall: Callable[[], float],
+        lines_max: int = LINES_MAX,
     ) -> None:
         as_json = format == "json" or (format == "auto" and not stream.isatty())
-        handler = _Handler(stream)
-        handler.setFormatter(_Formatter(as_json=as_json))
-        self._handler = handler
+        self._line = _json_line if as_json else _text_line
+        self._writer = Writer(stream, lines_max=lines_max)
+        self._dropped_told = 0
+        self._lock = threading.Lock()
         self._level = _LEVELS[level]
         self._access = access
         self._wall = wall
@@ -180,13 +167,16 @@ class Log:
     def access(self, **fields: Value) -> None:
         """Write one access line; ask `wants_access` first. `path` comes without its query."""
         message = " ".join(str(fields.get(name, "-")) for name in ("method", "path", "status"))
-        self._emit(logging.INFO, "request", message, fields)
+        self._emit("info", "request", message, fields)
 
     def write(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
         """Write an event at a level that is only known at run time; fields that are None go."""
-        number = _LEVELS[level]
-        if number >= self._level:
-            self._emit(number, event, message, fields)
+        if _LEVELS[level] >= self._level:
+            self._emit(level, event, message, fields)
+
+    def flush(self, timeout_seconds: float = FLUSH_SECONDS_MAX) -> bool:
+        """Wait until all lines are written; return False if `timeout_seconds` pass before."""
+        return self._writer.flush(timeout_seconds)
 
     def library(self, name: str) -> logging.Logger:
         """Return a logger to hand to a library (aiohttp); its warnings and errors come out here."""
@@ -194,8 +184,15 @@ class Log:
         logger.addHandler(_Library(self, name))
         return logger
 
-    def _emit(self, level: int, event: str, message: str, fields: Mapping[str, Value]) -> None:
-        record = logging.LogRecord("token-proxy", level, "", 0, message, None, None)
-        shown = {name: _cleaned(value) for name, value in fields.items() if value is not None}
-        record.__dict__.update(at=self._wall(), event=event, fields=shown)
-        self._handler.handle(record)
+    def _emit(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
+        # The lock keeps the lines in the order of their times, whichever thread they come from.
+        with self._lock:
+            if not self._writer.has_room():
+                return
+            shown = {name: _cleaned(value) for name, value in fields.items() if value is not None}
+            dropped = self._writer.dropped
+            if dropped > self._dropped_told:
+                # The total, which stays true if this very line is lost too.
+                shown["dropped"] = self._dropped_told = dropped
+            at = datetime.fromtimestamp(self._wall(), UTC)
+            self._writer.put(self._line(at, level, event, clean(message), shown))

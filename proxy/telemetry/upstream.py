@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from proxy.errors import Fault
 from proxy.telemetry.histogram import REQUEST_BOUNDS, Histogram
-from proxy.telemetry.repeats import Repeats
+from proxy.telemetry.repeats import Occurrences, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,15 @@ METHODS = frozenset(
 OTHER = "_OTHER"
 OTHER_STATUS = 0
 """Stands for a status outside 100 to 599, which no registry knows; shown as `_OTHER`."""
+
+# What to look at when an upstream says 401 to a token. One that was renewed for is told of by its
+# audience already.
+_UNAUTHORIZED_MESSAGES: dict[UnauthorizedAction, str] = {
+    "renewed_still_401": "the upstream answered 401 to a fresh token as well: compare the "
+    "audience and the scope asked for with what it wants, and the clocks",
+    "passed": "an answer 401 to our token was passed on to the caller: if that goes on, compare "
+    "the audience and the scope asked for with what the upstream wants, and the clocks",
+}
 
 # An upstream under load connects often; what flaps within this time is one and the same trouble.
 _CONNECT_QUIET_SECONDS = 5.0
@@ -44,6 +53,7 @@ class UpstreamFacts:
         "_connecting",
         "_log",
         "_monotonic",
+        "_unauthorized",
         "connections_active",
         "connections_idle",
         "connects",
@@ -70,6 +80,7 @@ class UpstreamFacts:
         self._log = log
         self._monotonic = monotonic
         self._connecting = Repeats(quiet_seconds=_CONNECT_QUIET_SECONDS)
+        self._unauthorized = {action: Occurrences() for action in _UNAUTHORIZED_MESSAGES}
 
     def request_finished(self, method: str, status: int, origin: Origin, seconds: float) -> None:
         """Count a request whose answer is over; `seconds` from its head to its last byte."""
@@ -86,8 +97,11 @@ class UpstreamFacts:
         """Count an answer of our own by its code (SPEC §5). Raises KeyError for any other."""
         self.errors[code] += 1
 
-    def connected(self, result: ConnectResult) -> None:
-        """Count an attempt to connect; log when failing begins, goes on and ends."""
+    def connected(self, result: ConnectResult, detail: str = "") -> None:
+        """Count an attempt to connect; log when failing begins, goes on and ends.
+
+        `detail` is for the log: where to, and what the system said. Nothing of a request in it.
+        """
         self.connects[result] += 1
         if result == "success":
             # `count` is 0 for an upstream that never failed: no clock is read for it.
@@ -99,10 +113,22 @@ class UpstreamFacts:
             fields = {
                 "upstream": self.name,
                 "result": result,
+                "detail": detail or None,
                 "failures": self._connecting.count,
             }
             self._log.write("warning", "upstream_connect_failed", "cannot connect", fields)
 
     def unauthorized(self, action: UnauthorizedAction) -> None:
-        """Count a 401 of the upstream to a token of ours, by what came of it."""
+        """Count a 401 of the upstream to a token of ours, by what came of it.
+
+        What did not end well is logged, folded, with what to look at.
+        """
         self.unauthorized_actions[action] += 1
+        message = _UNAUTHORIZED_MESSAGES.get(action)
+        if message is None:
+            return
+        times = self._unauthorized[action].happened(self._monotonic())
+        if times:
+            self._log.warning(
+                "upstream_unauthorized", message, upstream=self.name, action=action, times=times
+            )

@@ -69,7 +69,7 @@ class TokenCache:
         self._monotonic = monotonic
         self._chance = chance
         self._waiters_max = config.limits.waiters_per_audience_max
-        self._closing = False
+        self._closing = self._closed = False
         self._ways = Ways(config, monotonic=monotonic, wall=wall)
         self._holdings = {
             name: _Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
@@ -85,10 +85,18 @@ class TokenCache:
     async def close(self) -> None:
         """End all fetches and timers; no token is to be had afterwards."""
         self.quiesce()
+        self._closed = True
+        for holding in self._holdings.values():
+            holding.lease = Lease()
         tasks = [each.task for each in self._holdings.values() if each.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for holding in self._holdings.values():
+            if holding.task is not None:
+                # Cancelled before its first step, so that nothing in it ran.
+                holding.task = None
+                holding.facts.fetches_in_flight -= 1
         await self._ways.close()
 
     def quiesce(self) -> None:
@@ -117,7 +125,7 @@ class TokenCache:
                 self._begin(holding, "renewal")
                 return token
             case Decision.REFUSE if holding.task is None:
-                error = self._known_error(lease, now)
+                error = lease.refusal(now)
                 holding.facts.caller_refused(error.code)
                 raise error
             case _:
@@ -176,21 +184,14 @@ class TokenCache:
             if lease.token is not None and lease.live(now):
                 return lease.token
             if lease.error is not None and now < lease.wanted_retry_at:
-                raise self._known_error(lease, now)
-            if self._closing and holding.task is None:
-                raise ProxyError(Fault.SHUTTING_DOWN, "this proxy is shutting down")
+                raise lease.refusal(now)
             # The token that came was refused by its upstream before this caller's turn.
             self._begin(holding, "miss")
 
-    def _known_error(self, lease: Lease, now: float) -> ProxyError:
-        known = lease.error
-        assert known is not None, "a lease that refuses knows why"
-        return ProxyError(
-            known.fault, known.detail, retry_after_seconds=max(lease.wanted_retry_at - now, 0)
-        )
-
     def _begin(self, holding: _Holding, reason: FetchReason) -> None:
-        """Start a fetch unless one is in flight."""
+        """Start a fetch unless one is in flight. Raises `ProxyError` `shutting_down`."""
+        if self._closed:
+            raise ProxyError(Fault.SHUTTING_DOWN, "this proxy is shutting down")
         if holding.task is not None or (self._closing and reason == "renewal"):
             return
         if holding.timer is not None:
@@ -202,29 +203,29 @@ class TokenCache:
         )
 
     async def _fetched(self, holding: _Holding, reason: FetchReason) -> None:
-        asked_at = self._monotonic()
+        began_at = self._monotonic()
         try:
             try:
-                await self._ask(holding, reason, asked_at)
+                await self._ask(holding, reason, began_at)
             except FetchFailed as failure:
-                self._note_failure(holding, reason, asked_at, failure)
+                self._note_failure(holding, reason, began_at, failure)
             except Exception as error:  # noqa: BLE001 - see below
                 # A fault of ours. Waiters must hear of it, and the backoff must hold, or they
                 # would ask again at once; the text of a foreign exception may hold a secret.
                 where = f"{type(error).__name__} at {places(error)}"
                 ours = misspoke("the token answer met a fault of this proxy", where)
-                self._note_failure(holding, reason, asked_at, ours)
+                self._note_failure(holding, reason, began_at, ours)
         finally:
             holding.task = None
             holding.facts.fetches_in_flight -= 1
             self._arm(holding)
 
-    async def _ask(self, holding: _Holding, reason: FetchReason, asked_at: float) -> None:
+    async def _ask(self, holding: _Holding, reason: FetchReason, began_at: float) -> None:
         fetched = await holding.fetch.ask()
         now = self._monotonic()
         lease = holding.lease.granted(
             fetched.token,
-            asked_at=asked_at,
+            asked_at=fetched.asked_at,
             lifetime_seconds=fetched.lifetime_seconds,
             renew_at_fraction=holding.audience.renew_at,
             chance=self._chance(),
@@ -234,7 +235,7 @@ class TokenCache:
         holding.lease = lease
         holding.facts.token_granted(
             reason=reason,
-            seconds=now - asked_at,
+            seconds=now - began_at,
             lifetime_seconds=fetched.lifetime_seconds,
             expires_in_seconds=lease.expires_at - now,
         )
@@ -242,7 +243,7 @@ class TokenCache:
             holding.facts.warn(warning, WARNINGS[warning])
 
     def _note_failure(
-        self, holding: _Holding, reason: FetchReason, asked_at: float, failure: FetchFailed
+        self, holding: _Holding, reason: FetchReason, began_at: float, failure: FetchFailed
     ) -> None:
         now = self._monotonic()
         lease = holding.lease = holding.lease.failed(
@@ -256,12 +257,11 @@ class TokenCache:
         holding.facts.fetch_failed(
             reason=reason,
             result=failure.result,
-            seconds=now - asked_at,
+            seconds=now - began_at,
             code=failure.error.code,
-            detail=f"{failure.error.detail}; {failure.said}"
-            if failure.said
-            else failure.error.detail,
-            retry_in_seconds=(lease.retry_at if live else lease.wanted_retry_at) - now,
+            detail=failure.told,
+            # Of its own accord; a caller without a live token may make it sooner.
+            retry_in_seconds=max(lease.attempt_at() - now, 0),
             live_for_seconds=lease.usable_until - now if live else None,
         )
 

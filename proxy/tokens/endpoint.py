@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from proxy.config.urls import parse_url
 from proxy.errors import Fault, ProxyError
-from proxy.network import tls_context
 from proxy.tokens.outcome import misspoke, timed_out, unavailable, unreadable
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.config.schema import Client
-    from proxy.network import Resolver
+    from proxy.network import Resolver, TlsContexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,17 @@ class Endpoint:
     """The way to one client's authorization server."""
 
     def __init__(
-        self, client: Client, *, resolver: Resolver, wall: Callable[[], float], body_bytes_max: int
+        self,
+        client: Client,
+        *,
+        resolver: Resolver,
+        contexts: TlsContexts,
+        wall: Callable[[], float],
+        body_bytes_max: int,
     ) -> None:
         self._client = client
         self._resolver = resolver
+        self._contexts = contexts
         self._wall = wall
         self._body_bytes_max = body_bytes_max
         self._session: aiohttp.ClientSession | None = None
@@ -70,6 +78,7 @@ class Endpoint:
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, bytes_max: int
     ) -> Answer:
         session = self._opened_session()
+        context = self._context(url)
         try:
             async with session.request(
                 method,
@@ -78,6 +87,7 @@ class Endpoint:
                 data=body,
                 allow_redirects=False,
                 proxy=self._client.http_proxy,
+                ssl=context,
                 server_hostname=self._client.tls.server_name,
             ) as response:
                 return Answer(
@@ -90,8 +100,14 @@ class Endpoint:
                 f"the authorization server did not answer within {self._client.timeout_seconds:g} s"
             ) from None
         except aiohttp.ClientConnectorDNSError as error:
+            # Behind a proxy no other name is looked up here.
+            whose = "the authorization server's"
+            if self._client.http_proxy is not None:
+                whose = "the egress proxy's (`http_proxy`)"
+            raise unavailable(f"{whose} name does not resolve", said=str(error)) from None
+        except aiohttp.ClientProxyConnectionError as error:
             raise unavailable(
-                "the authorization server's name does not resolve", said=str(error)
+                "the egress proxy of `http_proxy` cannot be reached", said=_told(error)
             ) from None
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             raise unavailable(
@@ -114,19 +130,8 @@ class Endpoint:
 
     def _opened_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            try:
-                context = tls_context(self._client.tls)
-            except OSError as error:
-                raise unreadable(
-                    ProxyError(
-                        Fault.CREDENTIAL_UNREADABLE,
-                        "a file of the client's `tls` keys cannot be used: "
-                        f"{error.strerror or error.__class__.__name__}",
-                    )
-                ) from None
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    ssl=context,
                     resolver=self._resolver,
                     # Requests are rare; a connection kept for the next one would be stale by then.
                     force_close=True,
@@ -138,6 +143,22 @@ class Endpoint:
                 trust_env=False,
             )
         return self._session
+
+    def _context(self, url: str) -> ssl.SSLContext | bool:
+        """Return the context for `url`; True, aiohttp's own, where there is no TLS on the way."""
+        ways = [url] if self._client.http_proxy is None else [url, self._client.http_proxy]
+        if all(parse_url(each, query_allowed=True).scheme == "http" for each in ways):
+            return True
+        try:
+            return self._contexts.of(self._client.tls)
+        except OSError as error:
+            raise unreadable(
+                ProxyError(
+                    Fault.CREDENTIAL_UNREADABLE,
+                    "a file of the client's `tls` keys cannot be used: "
+                    f"{error.strerror or error.__class__.__name__}",
+                )
+            ) from None
 
     def _retry_after(self, value: str | None) -> float | None:
         """Read `Retry-After` in both forms (RFC 9110 §10.2.3); None if it cannot be read."""
@@ -155,6 +176,7 @@ class Endpoint:
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    _watch(response)
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
@@ -164,6 +186,31 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
             raise misspoke(f"the authorization server's answer is larger than {bytes_max} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _watch(response: aiohttp.ClientResponse) -> None:
+    """Tell the body's reader when the connection ends before the body does.
+
+    aiohttp does not where what follows the head is broken chunking: the reader would wait for ever.
+    """
+    connection = response.connection
+    if connection is None or connection.protocol is None:
+        # The body is there as a whole.
+        return
+
+    def ended(closed: asyncio.Future[None] | None) -> None:
+        if closed is not None and not closed.cancelled():
+            # Marked as seen: what it tells is told by the body.
+            closed.exception()
+        content = response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the body is broken off"))
+
+    closed = connection.protocol.closed
+    if closed is None:
+        ended(None)
+    else:
+        closed.add_done_callback(ended)
 
 
 def _told(error: BaseException) -> str:

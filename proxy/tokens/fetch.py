@@ -1,6 +1,7 @@
 """One audience's token request from end to end: where, as whom, what for, and what came back.
 
-Stateless but for the secret that was read last: an unreadable file keeps the value it had.
+Stateless but for the secret that was read last: an unreadable file keeps the value it had, be it
+the one at start.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ WARNINGS = {
     "expires_in": "the token answer's expires_in cannot be read; it counts as absent",
     "token_type": "the token answer names no token_type; Bearer is assumed",
     "credential": "the secret file cannot be read; the value read last is still used",
+    "metadata": "the metadata cannot be fetched again; the token endpoint found last is still used",
     "scope": "the authorization server granted less scope than was asked for",
 }
 """What may be odd about a usable answer: the log's event and sentence."""
@@ -31,9 +33,13 @@ WARNINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A token and what is known of it. `warnings` name what was odd but usable."""
+    """A token and what is known of it. `warnings` name what was odd but usable.
+
+    `asked_at`: monotonic, when the request that brought it was posted.
+    """
 
     token: Token
+    asked_at: float
     lifetime_seconds: float
     warnings: tuple[str, ...]
 
@@ -43,7 +49,7 @@ class Credential:
 
     def __init__(self, client: Client) -> None:
         self._source = client.client_secret
-        self._last: Secret | None = None
+        self._last = None if client.client_secret is None else client.client_secret.first
         self.stale = False
         """Whether the value now in use is an older one, because the file cannot be read."""
 
@@ -87,6 +93,7 @@ class Fetch:
         endpoint: Endpoint,
         locator: TokenEndpointLocator,
         credential: Credential,
+        monotonic: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._client = client
@@ -94,6 +101,7 @@ class Fetch:
         self._endpoint = endpoint
         self._locator = locator
         self._fields = grant.fields(client, audience)
+        self._monotonic = monotonic
         self._wall = wall
         self._credential = credential
         self._shown: Secret | None = None
@@ -124,7 +132,8 @@ class Fetch:
         # Remembered here, as another audience's request may read the shared credential meanwhile.
         secret = self._shown = self._credential.read()
         request = client_authentication.build(self._client, secret, self._fields)
-        wall_asked_at = self._wall()
+        # Not before: the search, and a request that was refused, are no part of a token's life.
+        asked_at, wall_asked_at = self._monotonic(), self._wall()
         answer = await self._endpoint.post(url, request.headers, request.body)
         granted = grant.read_answer(
             answer.status,
@@ -140,11 +149,14 @@ class Fetch:
             warnings.append("token_type")
         if self._credential.stale:
             warnings.append("credential")
+        if self._locator.outdated:
+            warnings.append("metadata")
         if granted.scope is not None and self._audience.scope is not None:
             missing = set(self._audience.scope.split()) - set(granted.scope.split())
             if missing:
                 warnings.append("scope")
-        return Fetched(token, self._lifetime(granted, wall_asked_at), tuple(warnings))
+        lifetime = self._lifetime(granted, wall_asked_at)
+        return Fetched(token, asked_at, lifetime, tuple(warnings))
 
     def _lifetime(self, granted: Grant, wall_asked_at: float) -> float:
         if granted.lifetime_seconds is not None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from proxy.errors import ProxyError
+
 if TYPE_CHECKING:
-    from proxy.errors import ProxyError
     from proxy.model import Token
 
 LIFETIME_SECONDS_MAX = 10 * 365.25 * 86400
@@ -103,6 +104,15 @@ class Lease:
             return Decision.REFUSE
         return Decision.WAIT
 
+    def refusal(self, now: float) -> ProxyError:
+        """Return the error that is known, with the time to the next attempt if one is wanted."""
+        assert self.error is not None, "a lease that refuses knows why"
+        return ProxyError(
+            self.error.fault,
+            self.error.detail,
+            retry_after_seconds=max(self.wanted_retry_at - now, 0),
+        )
+
     def attempt_at(self) -> float:
         """Return the instant of the next attempt of our own accord; `NEVER` means at once."""
         return max(self.renew_at, self.retry_at)
@@ -166,7 +176,7 @@ class Lease:
             wanted = TROUBLE_WANTED.delay(self.failures) * jitter
             delay = TROUBLE.delay(self.failures) * jitter if self.ever_held else wanted
         if retry_after_seconds is not None:
-            asked = min(retry_after_seconds, RETRY_AFTER_SECONDS_MAX) * (1.0 + 0.05 * chance)
+            asked = min(retry_after_seconds * (1.0 + 0.05 * chance), RETRY_AFTER_SECONDS_MAX)
             delay, wanted = max(delay, asked), max(wanted, asked)
         return replace(
             self,

@@ -1,8 +1,10 @@
 """Where a client's token endpoint is: configured, or found in published metadata.
 
 RFC 8414 §3 and OpenID Connect Discovery 1.0 §4. A document is used only if its `issuer` is the
-configured one to the letter. It is fetched when first needed, believed for an hour, and kept
-beyond that while it cannot be fetched again, which is tried once a minute.
+configured one to the letter. It is fetched when first needed and believed for an hour. Then it is
+fetched again in the background, where the answer helps the next token request: what is known goes
+on being used, so that a metadata server that hangs costs nobody a token. A failed fetch is
+repeated after a minute at the earliest.
 """
 
 from __future__ import annotations
@@ -38,29 +40,40 @@ class TokenEndpointLocator:
         self._monotonic = monotonic
         self._found: str | None = client.token_endpoint
         self._stale_at = float("inf") if client.token_endpoint else float("-inf")
-        self._search: asyncio.Task[str] | None = None
+        self._search: asyncio.Task[FetchFailed | None] | None = None
+        self.outdated = False
+        """Whether the endpoint in use is an older one, because no document could be had since."""
 
     async def url(self) -> str:
         """Return the token endpoint's URL. Raises `FetchFailed`."""
-        if self._found is not None and self._monotonic() < self._stale_at:
-            return self._found
-        if self._search is None or self._search.done():
-            self._search = asyncio.create_task(self._find(), name="metadata")
-        try:
-            # Shielded: one audience's fetch ending early must not end another's.
-            self._found = await asyncio.shield(self._search)
-        except FetchFailed:
+        if self._monotonic() >= self._stale_at:
+            if self._search is None or self._search.done():
+                self._search = asyncio.create_task(self._searched(), name="metadata")
             if self._found is None:
-                raise
-            self._stale_at = self._monotonic() + RETRY_SECONDS
-        else:
-            self._stale_at = self._monotonic() + BELIEVED_SECONDS
+                # Shielded: one audience's fetch ending early must not end another's.
+                failure = await asyncio.shield(self._search)
+                if failure is not None:
+                    raise failure
+        assert self._found is not None, "a search finds something or says why not"
         return self._found
 
     def close(self) -> None:
         """End a search that is under way."""
         if self._search is not None:
             self._search.cancel()
+
+    async def _searched(self) -> FetchFailed | None:
+        """Search once; return why nothing was found. Nobody may be waiting, so it is not raised."""
+        try:
+            self._found = await self._find()
+        except FetchFailed as failure:
+            if self._found is not None:
+                self.outdated = True
+                self._stale_at = self._monotonic() + RETRY_SECONDS
+            return failure
+        self.outdated = False
+        self._stale_at = self._monotonic() + BELIEVED_SECONDS
+        return None
 
     async def _find(self) -> str:
         failures: list[FetchFailed] = []

@@ -66,6 +66,11 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
         self.invalid_client = invalid_client
         self.retry_after_seconds = retry_after_seconds
 
+    @property
+    def told(self) -> str:
+        """The whole of it, for the log."""
+        return f"{self.error.detail}; {self.said}" if self.said else self.error.detail
+
 
 def unavailable(
     detail: str, *, said: str = "", retry_after_seconds: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.network import Resolver
+from proxy.network import Resolver, TlsContexts
 from proxy.tokens.endpoint import Endpoint
 from proxy.tokens.fetch import Credential, Fetch
 from proxy.tokens.metadata import TokenEndpointLocator
@@ -24,6 +24,7 @@ class _Way:
         self,
         client: Client,
         resolver: Resolver,
+        contexts: TlsContexts,
         body_bytes_max: int,
         *,
         monotonic: Callable[[], float],
@@ -31,7 +32,11 @@ class _Way:
     ) -> None:
         self.client = client
         self.endpoint = Endpoint(
-            client, resolver=resolver, wall=wall, body_bytes_max=body_bytes_max
+            client,
+            resolver=resolver,
+            contexts=contexts,
+            wall=wall,
+            body_bytes_max=body_bytes_max,
         )
         self.locator = TokenEndpointLocator(client, self.endpoint, monotonic=monotonic)
         self.credential = Credential(client)
@@ -43,15 +48,18 @@ class Ways:
     def __init__(
         self, config: Config, *, monotonic: Callable[[], float], wall: Callable[[], float]
     ) -> None:
+        self._monotonic = monotonic
         self._wall = wall
         # A look-up that hangs holds one thread; one per client keeps them out of each other's way.
         self._resolver = Resolver(
             threads=max(2, min(len(config.clients), THREADS_MAX)), purpose="tokens"
         )
+        contexts = TlsContexts()
         self._ways = {
             name: _Way(
                 client,
                 self._resolver,
+                contexts,
                 config.limits.token_response_bytes_max,
                 monotonic=monotonic,
                 wall=wall,
@@ -68,6 +76,7 @@ class Ways:
             endpoint=way.endpoint,
             locator=way.locator,
             credential=way.credential,
+            monotonic=self._monotonic,
             wall=self._wall,
         )
 

@@ -124,12 +124,14 @@ async def test_it_stays_up_to_be_called_until_it_is_interrupted() -> None:
     assert not log
 
 
-async def test_an_interrupted_demonstration_that_was_to_end_by_itself_is_no_success() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupt_ends_well_what_was_to_end_by_itself_too(number: int) -> None:
     async with demonstration("--once") as process:
         await read_until(process, "cached")
-        process.send_signal(signal.SIGTERM)
-        await process.communicate()
-    assert process.returncode == 130
+        process.send_signal(number)
+        rest, log = await process.communicate()
+    assert process.returncode == 0, log.decode()
+    assert rest.decode().strip() == "The demonstration has ended."
 
 
 async def take(sock: socket.socket, port: int) -> None:

@@ -139,6 +139,32 @@ async def test_an_exception_that_nobody_waited_for_is_logged_without_its_text(
             assert "CANARY" not in proxy.log
 
 
+async def test_what_a_stray_callback_was_called_with_is_not_logged(tmp_path: Path) -> None:
+    def callback(_argument: str) -> None:
+        raise ValueError
+
+    loop = asyncio.get_running_loop()
+    async with surroundings() as (server, upstream, _):
+        config = configuration(server, upstream.url)
+        async with running(config, tmp_path, stray_exceptions=True) as proxy:
+            loop.call_soon(callback, "CANARY")
+            await eventually(lambda: bool(proxy.events("internal_error")))
+            for message in (
+                "Odd 'CANARY'",
+                "Odd <CANARY>",
+                "Odd {CANARY}",
+                "Odd: CANARY",
+                "(CANARY",
+            ):
+                loop.call_exception_handler({"message": message})
+            called, *odd, bare = proxy.events("internal_error")
+            assert called["message"].startswith("Exception in callback test_")
+            assert " callback" in called["places"]
+            assert {each["message"] for each in odd} == {"Odd"}
+            assert bare["message"] == "an exception that nobody waited for"
+            assert "CANARY" not in proxy.log
+
+
 async def test_how_late_the_loop_is_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

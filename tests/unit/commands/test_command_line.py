@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from proxy.commands.command_line import build_parser
 if TYPE_CHECKING:
     from conftest import Runner
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = ["run", "validate", "demo", "schema", "config", "healthcheck", "version"]
 
 
@@ -79,6 +82,54 @@ def test_what_nobody_foresaw_is_one_line_and_70() -> None:
     assert done.returncode == 70
     [line] = done.stderr.splitlines()
     assert line.startswith("token-proxy schema: internal error: OSError at ")
+    assert "command_line.py:" in line
+
+
+BROKEN_CLOCK = """\
+import sys, time
+import proxy.commands.run
+from proxy.__main__ import main
+
+class ForeignError(Exception):
+    pass
+
+def broken():
+    raise ForeignError("hunter2")
+
+time.time = broken
+sys.exit(main(["run", "-c", "c.yaml"]))
+"""
+
+
+def test_an_internal_error_is_told_without_its_text_at_any_level(directory: Path) -> None:
+    (directory / "c.yaml").write_text(
+        "listen: 127.0.0.1:0\nadmin: {listen: null}\nlog: {level: debug}\n"
+        "upstreams: {a: {url: 'http://127.0.0.1:1', audience: none}}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN_CLOCK],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert "hunter2" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("token-proxy run: internal error: ForeignError at <string>:9 broken, ")
+
+
+@pytest.mark.parametrize(("command", "status"), [("run", 0), ("validate", 130)])
+def test_an_early_interrupt_ends_well_only_what_has_no_other_end(
+    directory: Path, command: str, status: int
+) -> None:
+    fifo = directory / "c.yaml"
+    os.mkfifo(fifo)
+    with subprocess.Popen(
+        [sys.executable, "-m", "proxy", command, "-c", str(fifo)],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process, fifo.open("wb"):  # fmt: skip
+        # Both ends are open: it is reading its configuration.
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (status, "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

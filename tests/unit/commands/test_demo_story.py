@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.app import AddressUnavailable
+from proxy.commands.demo import set_up
 from proxy.commands.demo_servers import AuthorizationServer, LoopbackServer
 from proxy.commands.demo_story import DemoFailed, Figures, Story
 
@@ -46,6 +50,8 @@ class Play:
         self.body: object = {"headers": {"Authorization": "Bearer always…"}}
         self.headers: dict[str, str] = {}
         self.page: Callable[[int], str] = lambda _calls: ""
+        self.answer_after = asyncio.Event()
+        self.answer_after.set()
         self.calls = 0
         self.said: list[str] = []
         self.proxy = LoopbackServer(self._answer)
@@ -64,6 +70,7 @@ class Play:
         )
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
+        await self.answer_after.wait()
         if request.path == "/metrics":
             return web.Response(text=self.page(self.calls))
         self.calls += 1
@@ -161,3 +168,39 @@ async def test_an_authorization_server_whose_port_was_taken_is_told_as_that(play
             await story._bring_back()
     finally:
         await thief.stop()
+
+
+@pytest.mark.parametrize("body", [[1, 2], 3, None, "text"])
+async def test_an_answer_that_is_none_of_ours_is_told_as_that(play: Play, body: object) -> None:
+    play.body = body
+    story = await play.story()
+    with pytest.raises(DemoFailed, match="no answer of ours"):
+        await story.cold_and_cached()
+
+
+async def test_a_call_that_is_not_answered_in_time_is_told_as_that(play: Play) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.05)) as hasty:
+        play._session = hasty
+        play.answer_after = asyncio.Event()
+        story = await play.story()
+        with pytest.raises(DemoFailed, match="no answer of ours: TimeoutError"):
+            await story.cold_and_cached()
+        with pytest.raises(DemoFailed, match="no figures: TimeoutError"):
+            await story.figures()
+        play.answer_after.set()
+
+
+async def test_figures_that_are_no_numbers_are_told_as_that(play: Play) -> None:
+    play.page = lambda _calls: "tokenproxy_token_waiters many\n"
+    story = await play.story()
+    with pytest.raises(DemoFailed, match="no figures: ValueError"):
+        await story.figures()
+
+
+async def test_a_port_that_is_taken_is_told_as_that_before_the_first_act(play: Play) -> None:
+    await play.proxy.start()
+    late = LoopbackServer(play._answer)
+    late._port = play.proxy._port
+    with pytest.raises(AddressUnavailable, match=r"127\.0\.0\.1 .*: Address already in use"):
+        async with contextlib.AsyncExitStack() as stage:
+            await set_up(late, stage)

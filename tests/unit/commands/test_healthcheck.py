@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.commands.healthcheck import DEFAULT_ADMIN
-from proxy.config.schema import Admin
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -105,11 +102,31 @@ def test_nobody_there_is_unhealthy(run: Runner, directory: Path) -> None:
 def test_an_address_that_is_none_is_a_usage_error(run: Runner) -> None:
     assert run("healthcheck", "--admin", "nowhere").status == 64
     assert "chosen at each start" in run("healthcheck", "--admin", "127.0.0.1:0").err
-    assert run("healthcheck", "-c", "none.yaml").status == 78
 
 
-def test_its_default_is_the_schema_s() -> None:
-    assert Admin().listen == DEFAULT_ADMIN
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "none.yaml:1:1: cannot be read"),
+        ("admin: [", "is not YAML"),
+        ("admin: {listen: 9090}", "admin.listen: should be an address"),
+        ("admin: {listen: nowhere}", "should be host:port"),
+        ("admin: {listen: '127.0.0.1:0'}", "chosen at each start"),
+    ],
+)
+def test_a_file_that_tells_no_address_is_unhealthy_and_no_other_status(
+    run: Runner, directory: Path, text: str | None, reason: str
+) -> None:
+    if text is not None:
+        (directory / "none.yaml").write_text(text)
+    for outcome in (
+        run("healthcheck", "-c", "none.yaml"),
+        run("healthcheck", TOKEN_PROXY_CONFIG="none.yaml"),
+    ):
+        assert (outcome.status, outcome.out) == (1, "")
+        [line] = outcome.err.splitlines()
+        assert line.startswith("unhealthy: ")
+        assert reason in line
 
 
 def test_it_imports_the_standard_library_only(admin: str) -> None:

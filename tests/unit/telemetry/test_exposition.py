@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 import pytest
+from integration.foreign_server import require
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
@@ -248,8 +249,8 @@ def test_a_scrape_in_a_thread_survives_counting_meanwhile(telemetry: Telemetry) 
 
 def test_promtool_has_nothing_to_complain_about(telemetry: Telemetry) -> None:
     promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
+    require(promtool, "promtool is not installed")
+    assert promtool is not None
     page = page_of(telemetry)
     # The names of `process_*` and `python_gc_*` are the client library's.
     ours = [line for line in page.splitlines() if "tokenproxy_" in line]

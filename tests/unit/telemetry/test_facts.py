@@ -99,6 +99,34 @@ def test_a_401_is_counted_by_what_came_of_it(orders: UpstreamFacts) -> None:
     assert orders.unauthorized_actions == {"renewed_ok": 1, "renewed_still_401": 0, "passed": 0}
 
 
+def test_a_401_that_a_fresh_token_did_not_mend_is_logged_once_a_minute_with_what_to_look_at(
+    orders: UpstreamFacts, clock: Clock, lines: Lines
+) -> None:
+    orders.unauthorized("renewed_ok")
+    for _ in range(61):
+        orders.unauthorized("renewed_still_401")
+        orders.unauthorized("passed")
+        clock.advance(1)
+    told = [
+        (e["event"], e["level"], e["upstream"], e["action"], e["times"]) for e in lines.events()
+    ]
+    assert told == [
+        ("upstream_unauthorized", "warning", "orders", action, times)
+        for times in (1, 61)
+        for action in ("renewed_still_401", "passed")
+    ]
+    for event in lines.events():
+        assert all(word in event["message"] for word in ("audience", "scope", "clocks"))
+
+
+def test_why_an_upstream_cannot_be_reached_is_in_the_log(
+    orders: UpstreamFacts, lines: Lines
+) -> None:
+    orders.connected("tls", "certificate has expired at 10.0.0.1:443")
+    (event,) = lines.events()
+    assert (event["result"], event["detail"]) == ("tls", "certificate has expired at 10.0.0.1:443")
+
+
 def test_an_upstream_that_cannot_be_reached_is_logged_once_until_it_can(
     orders: UpstreamFacts, clock: Clock, lines: Lines
 ) -> None:
@@ -171,6 +199,20 @@ def test_that_the_old_token_has_lapsed_is_said_at_once_and_once(
     assert "live_for_seconds" not in lines.events()[1]
 
 
+def test_another_cause_is_said_at_once_and_the_same_again_is_not(
+    audience: AudienceFacts, clock: Clock, lines: Lines
+) -> None:
+    refused = NO_TOKEN | {"result": "refused", "code": "grant_refused", "detail": "invalid_client"}
+    for failure in (NO_TOKEN, NO_TOKEN, refused, refused, NO_TOKEN):
+        audience.fetch_failed(**failure)
+        clock.advance(1)
+    assert [(e["code"], e["failures"]) for e in lines.events()] == [
+        ("authorization_server_unavailable", 1),
+        ("grant_refused", 3),
+        ("authorization_server_unavailable", 5),
+    ]
+
+
 def test_failures_count_in_a_row_and_a_token_ends_them(audience: AudienceFacts) -> None:
     audience.fetch_failed(**NO_TOKEN)
     audience.fetch_failed(**NO_TOKEN | {"result": "timeout"})
@@ -206,6 +248,21 @@ def test_the_state_follows_the_token(audience: AudienceFacts, clock: Clock) -> N
     assert states == ["absent", "live", "failing", "idle", "live", "absent"]
 
 
+def test_a_token_that_was_rejected_is_not_called_live(audience: AudienceFacts) -> None:
+    states = []
+    for next_step in (
+        lambda: audience.token_granted(**GRANTED),
+        lambda: audience.fetch_failed(**FAILED),
+        audience.token_let_go,
+    ):
+        audience.token_granted(**GRANTED)
+        audience.token_rejected()
+        states.append(audience.state)
+        next_step()
+        states.append(audience.state)
+    assert states == ["rejected", "live", "rejected", "failing", "rejected", "idle"]
+
+
 def test_a_token_let_go_leaves_no_time_and_no_failure_behind(
     audience: AudienceFacts, lines: Lines
 ) -> None:
@@ -224,12 +281,13 @@ def test_a_token_let_go_leaves_no_time_and_no_failure_behind(
 
 def test_a_hundred_401_at_once_are_one_line(audience: AudienceFacts, lines: Lines) -> None:
     for _ in range(100):
-        audience.token_rejected("stock")
+        audience.token_rejected()
     (event,) = lines.events()
-    assert (event["level"], event["event"], event["upstream"]) == (
+    assert (event["level"], event["event"], event["audience"], event["times"]) == (
         "warning",
         "token_rejected",
-        "stock",
+        "orders",
+        1,
     )
 
 

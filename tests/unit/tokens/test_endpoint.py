@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from unit.tokens import some
 
 from proxy.errors import Fault
-from proxy.network import Resolver
+from proxy.network import Resolver, TlsContexts
 from proxy.tokens.endpoint import Answer, Endpoint
 from proxy.tokens.outcome import FetchFailed
 
@@ -38,7 +38,11 @@ BYTES_MAX = 65536
 async def opened(**keys: Any) -> AsyncIterator[Endpoint]:
     resolver = Resolver(threads=2, purpose="test")
     endpoint = Endpoint(
-        some.client(**keys), resolver=resolver, wall=lambda: WALL, body_bytes_max=BYTES_MAX
+        some.client(**keys),
+        resolver=resolver,
+        contexts=TlsContexts(),
+        wall=lambda: WALL,
+        body_bytes_max=BYTES_MAX,
     )
     try:
         yield endpoint
@@ -418,6 +422,7 @@ def test_no_retry_after_whatsoever_is_more_than_unread(value: str) -> None:
     endpoint = Endpoint(
         some.client(),
         resolver=Resolver(threads=1, purpose="test"),
+        contexts=TlsContexts(),
         wall=lambda: WALL,
         body_bytes_max=1,
     )

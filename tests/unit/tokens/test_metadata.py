@@ -12,7 +12,7 @@ from faults.token_server import Asked, TokenServer, eventually, http_answer
 from unit.tokens import some
 
 from proxy.errors import Fault
-from proxy.network import Resolver
+from proxy.network import Resolver, TlsContexts
 from proxy.tokens.endpoint import Answer, Endpoint
 from proxy.tokens.metadata import TokenEndpointLocator, token_endpoint, well_known
 from proxy.tokens.outcome import FetchFailed
@@ -37,7 +37,9 @@ class Clock:
 async def located(clock: Clock, **keys: Any) -> AsyncIterator[TokenEndpointLocator]:
     client = some.client(**keys)
     resolver = Resolver(threads=2, purpose="test")
-    endpoint = Endpoint(client, resolver=resolver, wall=clock, body_bytes_max=10)
+    endpoint = Endpoint(
+        client, resolver=resolver, contexts=TlsContexts(), wall=clock, body_bytes_max=10
+    )
     locator = TokenEndpointLocator(client, endpoint, monotonic=clock)
     try:
         yield locator

@@ -1,0 +1,54 @@
+"""What is left of a request when it is over: a count, and a line where wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.errors import ProxyError
+    from proxy.forwarding.caller_request import CallerRequest
+    from proxy.forwarding.exchange import Exchange
+    from proxy.forwarding.head import RequestHead
+    from proxy.telemetry.log import Log
+    from proxy.telemetry.upstream import Origin, UpstreamFacts
+
+
+def note(
+    log: Log,
+    request: CallerRequest,
+    head: RequestHead | None,
+    exchange: Exchange | None,
+    facts: UpstreamFacts,
+    *,
+    own_status: int,
+    error: ProxyError | None,
+    seconds: float,
+) -> None:
+    """Count the request and, where wanted, write its line into the access log.
+
+    `own_status` is what the request counts as if no answer of an upstream was begun.
+    """
+    origin: Origin = "proxy"
+    status = own_status
+    if exchange is not None and exchange.answer_begun:
+        origin = "upstream"
+        status = exchange.status
+    method = request.message.method
+    facts.request_finished(method, status, origin, seconds)
+    if log.wants_access(status, origin):
+        log.access(
+            upstream=facts.name,
+            method=method,
+            # Not the target as it came: an absolute one may hold somebody's password.
+            path=None if head is None else head.path.decode("ascii", "replace"),
+            status=status,
+            origin=origin,
+            code=None if error is None else error.code,
+            # Our own sentence: `overloaded` alone does not say which limit it was.
+            detail=None if error is None else error.detail,
+            audience=None if exchange is None else exchange.audience,
+            duration_seconds=round(seconds, 6),
+            upstream_seconds=None if exchange is None else exchange.response_seconds,
+            bytes_in=0 if exchange is None else exchange.request_bytes,
+            bytes_out=0 if exchange is None else exchange.answer_bytes,
+        )
