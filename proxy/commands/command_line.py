@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -121,6 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         # argparse leaves by itself after --help, --version and what it cannot read.
         return leaving.code if isinstance(leaving.code, int) else ExitStatus.USAGE
+    if arguments.command == "run":
+        # Who starts us may stop us while we load: nothing is open yet.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(ExitStatus.OK))
     try:
         execute: Callable[[argparse.Namespace], int] = import_module(arguments.module).execute
         status = execute(arguments)

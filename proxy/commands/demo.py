@@ -141,7 +141,9 @@ async def set_up(server: LoopbackServer, stage: contextlib.AsyncExitStack) -> No
     except OSError as error:
         # The loop writes a sentence of its own into strerror; the number's meaning is enough.
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise AddressUnavailable(f"cannot listen on {HOST} for the demonstration: {reason}") from None
+        raise AddressUnavailable(
+            f"cannot listen on {HOST} for the demonstration: {reason}"
+        ) from None
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,8 @@ def untaken_bytes(transport: asyncio.Transport | None) -> int:
         return 0
     waiting = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
-    if sock is None or transport.is_closing():
+    if sock is None or (transport.is_closing() and not waiting):
+        # Closed with all written: the descriptor may be another's by now.
         return waiting
     in_kernel = array.array("i", [0])
     try:

@@ -45,6 +45,7 @@ class RequestBody:
         self._now = now
         self._copy: bytes | None = b""
         self._ended = False
+        self._patience: asyncio.Timeout | None = None
         self.sent_bytes = 0
         if bytes_max is not None and (head.content_length or 0) > bytes_max:
             raise _too_large()
@@ -99,13 +100,22 @@ class RequestBody:
         content = self._content
         if content.at_eof():
             return b""
-        if self._expects_continue and not self.sent_bytes:
+        if self._expects_continue:
             # The caller waits for the upstream's word: that is what the exchange's deadline is for.
-            return await content.readany()
+            async with asyncio.timeout(None) as self._patience:
+                data = await content.readany()
+            self._expects_continue = False
+            return data
         # While the caller is waited for, the upstream owes nothing.
         connection.expect_no_more()
         async with asyncio.timeout(self._timeouts.idle_seconds):
             return await content.readany()
+
+    def go_ahead(self, connection: UpstreamConnection) -> None:
+        """Take note of the upstream's 100: from now on the caller is waited for."""
+        if self._expects_continue and self._patience is not None:
+            connection.expect_no_more()
+            self._patience.reschedule(self._now() + self._timeouts.idle_seconds)
 
     def _take(self, data: bytes) -> None:
         self.sent_bytes += len(data)

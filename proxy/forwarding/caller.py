@@ -18,15 +18,15 @@ All that is taken from aiohttp's insides is here, each with its reason:
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import Fault, ProxyError
+from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.caller_request import CallerRequest
 from proxy.forwarding.refusal import head_too_large, size_of_head, what_was_wrong
+from proxy.forwarding.reset import reset
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.server import CallerServer
 
 LINGER_SECONDS = 10.0
-"""How long what a caller still sends is taken in after its answer is out."""
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""How long what a caller still sends is taken in, or what it does not take is kept, at the end."""
 
 
 class CallerProtocol(RequestHandler):
@@ -95,8 +94,8 @@ class CallerProtocol(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go."""
         self._server.note_closed()
-        self._stop_timer()
         super().connection_lost(exc)
+        self._stop_timer()
 
     async def start(self) -> None:
         """Answer one request after another until one of the two sides has had enough."""
@@ -159,14 +158,12 @@ class CallerProtocol(RequestHandler):
     async def _has_caught_up(self) -> bool:
         """Wait until the caller has taken its answers: who reads nothing gets no more of them."""
         try:
-            async with asyncio.timeout(self._keepalive_timeout):
-                await self._drain_helper()
-        except TimeoutError:
-            self.break_off()
-            return False
+            caught_up = await self.drain(self._keepalive_timeout)
         except ConnectionError:
             return False
-        return True
+        if not caught_up:
+            self.break_off()
+        return caught_up
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; see the module's docstring."""
@@ -228,13 +225,12 @@ class CallerProtocol(RequestHandler):
 
         A close with unread bytes is a reset, and a reset may overtake the answer on its way.
         """
-        self._stop_timer()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         self._lingering = True
         transport.write_eof()
-        self._timer = self._loop.call_later(LINGER_SECONDS, transport.abort)
+        self._end_in_time(transport)
         # A transport that is paused would not see the caller's end.
         self._resume_transport_reading()
         # aiohttp's loop ends.
@@ -245,18 +241,22 @@ class CallerProtocol(RequestHandler):
         transport = self.transport
         super().force_close()
         if transport is not None and transport.get_write_buffer_size():
-            self._loop.call_later(LINGER_SECONDS, transport.abort)
+            self._end_in_time(transport)
+
+    def _end_in_time(self, transport: asyncio.Transport, before: int | None = None) -> None:
+        """Break the end off when `LINGER_SECONDS` pass in which the caller takes nothing."""
+        self._stop_timer()
+        left = untaken_bytes(transport)
+        if before is None or 0 < left < before:
+            self._timer = self._loop.call_later(LINGER_SECONDS, self._end_in_time, transport, left)
+        else:
+            reset(transport)
 
     def break_off(self) -> None:
         """End the connection so that what was sent cannot be taken for the whole."""
         transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
-            # A reset, not an end: an answer that ends with the connection would look complete.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
+        if transport is not None and not transport.is_closing():
+            reset(transport)
 
     def end(self) -> asyncio.Task[None] | None:
         """End the connection now; return the task that is to be waited for."""
@@ -269,9 +269,23 @@ class CallerProtocol(RequestHandler):
             task.cancel()
         return task
 
-    async def drain(self) -> None:
-        """Wait until the caller has taken what was written. Raises ConnectionError if it left."""
-        await self._drain_helper()
+    async def drain(self, idle_seconds: float) -> bool:
+        """Wait until the caller has taken what was written; False if it stopped taking.
+
+        It stopped if it took nothing for `idle_seconds`. Raises ConnectionError if it left.
+        """
+        transport = self.transport
+        left = untaken_bytes(transport)
+        while True:
+            try:
+                async with asyncio.timeout(idle_seconds):
+                    await self._drain_helper()
+            except TimeoutError:
+                before, left = left, untaken_bytes(transport)
+                if left >= before:
+                    return False
+            else:
+                return True
 
     def _head_too_slow(self) -> None:
         self._timer = None

@@ -8,11 +8,11 @@ token and one more try; then the answer, at the caller's pace.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
-from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.body import RequestBody
 from proxy.forwarding.challenge import asks_for_another_token
 
@@ -32,45 +32,41 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "
 """RFC 9110 §9.2.2 and the registry: what may be sent once more by an intermediary."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What all exchanges with one upstream share. `now` is the event loop's clock."""
+
+    route: Route
+    pool: Pool
+    facts: UpstreamFacts
+    tokens: TokenSource
+    limits: Limits
+    via: bytes
+    now: Callable[[], float]
+    draining: Callable[[], bool]
+
+
 class Exchange:
     """See the module's docstring. `run` once, then `end`, whatever happened."""
 
     def __init__(
-        self,
-        request: CallerRequest,
-        head: RequestHead,
-        route: Route,
-        target: bytes,
-        *,
-        pool: Pool,
-        tokens: TokenSource,
-        facts: UpstreamFacts,
-        limits: Limits,
-        via: bytes,
-        now: Callable[[], float],
-        draining: Callable[[], bool],
+        self, request: CallerRequest, head: RequestHead, lane: Lane, target: bytes
     ) -> None:
         self._request = request
         self._head = head
-        self._route = route
+        self._lane = lane
         self._target = target
-        self._pool = pool
-        self._tokens = tokens
-        self._facts = facts
-        self._via = via
-        self._now = now
-        self._draining = draining
-        self._timeouts = route.upstream.timeouts
+        self._timeouts = lane.route.upstream.timeouts
         self._pump: asyncio.Task[None] | None = None
         self._body: RequestBody | None = None
         if head.chunked or head.content_length:
             self._body = RequestBody(
                 head,
                 request.content,
-                replay_bytes_max=route.upstream.replay_body_bytes_max,
-                bytes_max=limits.body_bytes_max,
-                timeouts=route.upstream.timeouts,
-                now=now,
+                replay_bytes_max=lane.route.upstream.replay_body_bytes_max,
+                bytes_max=lane.limits.body_bytes_max,
+                timeouts=self._timeouts,
+                now=lane.now,
             )
         self.connection: UpstreamConnection | None = None
         self.answer_begun = False
@@ -81,7 +77,7 @@ class Exchange:
     @property
     def audience(self) -> str | None:
         """The audience whose token is wanted; None for an upstream without one."""
-        return self._route.audience
+        return self._lane.route.audience
 
     @property
     def request_bytes(self) -> int:
@@ -96,8 +92,8 @@ class Exchange:
     async def run(self, *, keep_alive: bool) -> bool:
         """Forward, and say whether the caller's connection may be kept. Raises `ProxyError`."""
         token = None
-        if self._route.audience is not None and self._route.wants_token(self._head):
-            token = await self._tokens.token(self._route.audience)
+        if self._lane.route.audience is not None and self._lane.route.wants_token(self._head):
+            token = await self._lane.tokens.token(self._lane.route.audience)
         connection = await self._answered(token)
         if connection.answer.status == 401 and token is not None:
             connection = await self._with_another_token(connection, token)
@@ -108,7 +104,7 @@ class Exchange:
         if self._pump is not None:
             self._pump.cancel()
         if self.connection is not None:
-            self._pool.release(self.connection)
+            self._lane.pool.release(self.connection)
             self.connection = None
 
     async def settled(self) -> None:
@@ -124,15 +120,15 @@ class Exchange:
         """
         data = message.outbound(
             self._head,
-            self._route,
+            self._lane.route,
             self._target,
             token,
             peer=self._request.protocol.peer,
-            via=self._via,
+            via=self._lane.via,
         )
-        connection = self._pool.take()
+        connection = self._lane.pool.take()
         if connection is None:
-            connection = await self._pool.fresh()
+            connection = await self._lane.pool.fresh()
         self.connection = connection
         reused = connection.exchanges > 0
         try:
@@ -148,7 +144,7 @@ class Exchange:
             ):
                 raise
             self.end()
-            connection = self.connection = await self._pool.fresh(new=True)
+            connection = self.connection = await self._lane.pool.fresh(new=True)
             await self._sent(connection, data)
         return connection
 
@@ -156,7 +152,7 @@ class Exchange:
         body = b"" if self._body is None else self._body.at_hand()
         if self._head.minor == 1:
             connection.answer.on_interim = self._pass_interim
-        sent_at = self._now()
+        sent_at = self._lane.now()
         connection.expect_by(
             sent_at + self._timeouts.response_seconds,
             "the upstream did not answer within timeouts.response_seconds",
@@ -171,34 +167,34 @@ class Exchange:
         await connection.head()
         self.status = connection.answer.status
         # An upload is the caller's time.
-        self.response_seconds = self._now() - max(sent_at, connection.sent_at)
-        self._facts.response.observe(self.response_seconds)
+        self.response_seconds = self._lane.now() - max(sent_at, connection.sent_at)
+        self._lane.facts.response.observe(self.response_seconds)
 
     async def _with_another_token(
         self, connection: UpstreamConnection, token: Token
     ) -> UpstreamConnection:
         """Answer a 401 with another token where that makes sense; else the 401 passes."""
-        audience = self._route.audience
+        audience = self._lane.route.audience
         assert audience is not None, "a token was sent for it"
         if (
-            self._route.renews
+            self._lane.route.renews
             and self._replayable
             and asks_for_another_token(connection.answer.fields, token.credential)
-            and self._tokens.reject(audience, token)
+            and self._lane.tokens.reject(audience, token)
         ):
             # The 401 waits meanwhile; its caller gets it after all if there is no other token.
             connection.expect_no_more()
             try:
-                other = await self._tokens.token(audience)
+                other = await self._lane.tokens.token(audience)
             except ProxyError:
                 other = token
             if other != token:
                 self.end()
                 second = await self._answered(other)
                 still = second.answer.status == 401
-                self._facts.unauthorized("renewed_still_401" if still else "renewed_ok")
+                self._lane.facts.unauthorized("renewed_still_401" if still else "renewed_ok")
                 return second
-        self._facts.unauthorized("passed")
+        self._lane.facts.unauthorized("passed")
         return connection
 
     async def _pass_on(self, connection: UpstreamConnection, *, keep_alive: bool) -> bool:
@@ -221,7 +217,7 @@ class Exchange:
             answer.chunked = True
         keep_alive = (
             keep_alive
-            and not self._draining()
+            and not self._lane.draining()
             and not answer.until_close
             and (self._head.minor == 1 or not answer.chunked)
             and connection.request_sent
@@ -250,7 +246,7 @@ class Exchange:
             if protocol.writing_paused:
                 await self._drained()
             connection.expect_by(
-                self._now() + self._timeouts.idle_seconds,
+                self._lane.now() + self._timeouts.idle_seconds,
                 "the upstream's answer came to a halt for timeouts.idle_seconds",
             )
             await connection.more()
@@ -259,25 +255,18 @@ class Exchange:
         # While the caller is waited for, the upstream owes nothing.
         if self.connection is not None:
             self.connection.expect_no_more()
-        transport = self._request.protocol.transport
-        left = untaken_bytes(transport)
-        while True:
-            try:
-                async with asyncio.timeout(self._timeouts.idle_seconds):
-                    return await self._request.protocol.drain()
-            except TimeoutError:
-                before = left
-                left = untaken_bytes(transport)
-                if left >= before:
-                    raise ProxyError(
-                        Fault.BAD_REQUEST,
-                        "the caller took nothing for timeouts.idle_seconds",
-                        status=408,
-                    ) from None
-            except ConnectionError:
-                raise asyncio.CancelledError from None
+        try:
+            taken = await self._request.protocol.drain(self._timeouts.idle_seconds)
+        except ConnectionError:
+            raise asyncio.CancelledError from None
+        if not taken:
+            raise ProxyError(
+                Fault.BAD_REQUEST, "the caller took nothing for timeouts.idle_seconds", status=408
+            )
 
     def _pass_interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
         transport = self._request.protocol.transport
         if transport is not None and not self.answer_begun:
             transport.write(message.interim(status, reason, fields))
+        if status == 100 and self._body is not None and self.connection is not None:
+            self._body.go_ahead(self.connection)

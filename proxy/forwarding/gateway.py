@@ -15,7 +15,7 @@ from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding import head as request_head
 from proxy.forwarding.admission import refuse_foreign_pages, refuse_loop
-from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.exchange import Exchange, Lane
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.record import note
 from proxy.forwarding.routing import Route, Routes
@@ -51,8 +51,6 @@ class Gateway:
         *,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._config = config
-        self._tokens = tokens
         self._telemetry = telemetry
         self._log = telemetry.log
         self._now: Callable[[], float] = loop.time
@@ -61,20 +59,30 @@ class Gateway:
             threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
         )
         contexts = TlsContexts()
-        self._pools = {
-            route.name: Pool(
+        pseudonym = f"token-proxy-{secrets.token_hex(4)}"
+        self._pseudonym = pseudonym.encode("ascii")
+        self._pools: dict[str, Pool] = {}
+        self._lanes: dict[str, Lane] = {}
+        for route in self._routes.routes:
+            facts = telemetry.upstreams[route.name]
+            pool = self._pools[route.name] = Pool(
                 route,
                 loop=loop,
                 resolver=self._resolver,
                 contexts=contexts,
                 limits=config.limits,
-                facts=telemetry.upstreams[route.name],
+                facts=facts,
             )
-            for route in self._routes.routes
-        }
-        pseudonym = f"token-proxy-{secrets.token_hex(4)}"
-        self._pseudonym = pseudonym.encode("ascii")
-        self._via = f"Via: 1.1 {pseudonym}\r\n".encode("ascii")
+            self._lanes[route.name] = Lane(
+                route=route,
+                pool=pool,
+                facts=facts,
+                tokens=tokens,
+                limits=config.limits,
+                via=f"Via: 1.1 {pseudonym}\r\n".encode("ascii"),
+                now=loop.time,
+                draining=self._is_draining,
+            )
         self._nobody = telemetry.upstreams[""]
         self._in_flight_max = config.limits.requests_in_flight_max
         self._refuses_browsers = config.browser_requests == "refuse"
@@ -114,19 +122,7 @@ class Gateway:
             route, target = self._route(head)
             facts = self._telemetry.upstreams[route.name]
             route.check(head)
-            exchange = Exchange(
-                request,
-                head,
-                route,
-                target,
-                pool=self._pools[route.name],
-                tokens=self._tokens,
-                facts=facts,
-                limits=self._config.limits,
-                via=self._via,
-                now=self._now,
-                draining=self._is_draining,
-            )
+            exchange = Exchange(request, head, self._lanes[route.name], target)
             facts.in_flight += 1
             try:
                 keep_alive = await exchange.run(keep_alive=self._may_keep(message, head))

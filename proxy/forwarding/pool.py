@@ -179,47 +179,23 @@ class Pool:
             self._give_place_away()
 
     async def _open(self, deadline: float) -> UpstreamConnection:
-        result: ConnectResult | None = "other"
         try:
             async with asyncio.timeout_at(deadline):
                 connection = await self._connect()
-        except asyncio.CancelledError:
-            # The caller has left: no news of the upstream.
-            result = None
-            raise
-        except TimeoutError:
-            result = "timeout"
-            raise self._unreachable("it did not accept in time", "connection_timeout") from None
-        except socket.gaierror:
-            result = "name"
-            raise self._unreachable("its name does not resolve", "dns_error") from None
-        except ssl.SSLCertVerificationError as error:
-            result = "tls"
-            raise self._unreachable(
-                f"its certificate is not trusted ({error.verify_message})", "tls_certificate_error"
-            ) from None
-        except ssl.SSLError:
-            result = "tls"
-            raise self._unreachable("TLS could not be agreed on", "tls_protocol_error") from None
         except OSError as error:
-            # Several addresses that all refuse come as one OSError with their common errno.
-            if error.errno == errno.ECONNREFUSED:
-                result = "refused"
-                raise self._unreachable("it refuses connections", "connection_refused") from None
-            raise self._unreachable(
-                f"connecting failed ({error.strerror or type(error).__name__})",
-                "destination_unavailable",
+            # The name may have moved, but one look-up a second is enough to see that.
+            self._addresses_until = min(self._addresses_until, self._loop.time() + 1.0)
+            result, detail, proxy_status = _what_failed(error)
+            url = self._route.url
+            self._facts.connected(result, f"{url.host}:{url.port}: {detail}")
+            raise ProxyError(
+                Fault.UPSTREAM_UNREACHABLE,
+                f"the upstream cannot be reached: {detail}",
+                proxy_status=proxy_status,
             ) from None
-        else:
-            result = "success"
-            self._facts.connections_active += 1
-            return connection
-        finally:
-            if result not in {"success", None}:
-                # The name may have moved, but one look-up a second is enough to see that.
-                self._addresses_until = min(self._addresses_until, self._loop.time() + 1.0)
-            if result is not None:
-                self._facts.connected(result)
+        self._facts.connected("success")
+        self._facts.connections_active += 1
+        return connection
 
     async def _connect(self) -> UpstreamConnection:
         url = self._route.url
@@ -260,9 +236,21 @@ class Pool:
             self._addresses_until = self._loop.time() + ADDRESSES_BELIEVED_SECONDS
         return self._addresses
 
-    def _unreachable(self, detail: str, proxy_status: str) -> ProxyError:
-        return ProxyError(
-            Fault.UPSTREAM_UNREACHABLE,
-            f"the upstream cannot be reached: {detail}",
-            proxy_status=proxy_status,
-        )
+
+def _what_failed(error: OSError) -> tuple[ConnectResult, str, str]:
+    """Return the metric's label, our sentence, and the error type of RFC 9209 §2.3."""
+    match error:
+        case TimeoutError():
+            return "timeout", "it did not accept in time", "connection_timeout"
+        case socket.gaierror():
+            return "name", "its name does not resolve", "dns_error"
+        case ssl.SSLCertVerificationError():
+            detail = f"its certificate is not trusted ({error.verify_message})"
+            return "tls", detail, "tls_certificate_error"
+        case ssl.SSLError():
+            return "tls", "TLS could not be agreed on", "tls_protocol_error"
+    # Several addresses that all refuse come as one OSError with their common errno.
+    if error.errno == errno.ECONNREFUSED:
+        return "refused", "it refuses connections", "connection_refused"
+    detail = f"connecting failed ({error.strerror or type(error).__name__})"
+    return "other", detail, "destination_unavailable"

@@ -3,9 +3,9 @@
 Rules. Whatever is written is cleaned (no control or invisible character can forge a line or move a
 cursor) and cut. Of an exception only its type and the places it passed are written, never its
 text: foreign exceptions like to quote what they choked on, and that may be a header. Failing to
-write never fails a request, nor does a reader who does not read: `writer` sees to that, and the
-first line that gets through after others were lost says `dropped`: how many were, since the start. No global state:
-what libraries log comes through loggers outside the tree that `logging.getLogger` knows.
+write never fails a request, nor does a reader who does not read: `writer` sees to that, and after
+lines were lost the next one says `dropped`, how many since the start. No global state: what
+libraries log comes through loggers outside the tree that `logging.getLogger` knows.
 
 Access lines have a switch of their own (`log.access`) and are written whatever the level.
 """

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import io
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import trustme
+import yaml
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
 
+from proxy.app import App
 from proxy.config.addresses import TcpAddress, UnixAddress
+from proxy.config.loader import load_text
 from proxy.config.schema import Tls
-from proxy.network import Resolver, listen, stop_listening, tls_context
+from proxy.network import Resolver, TlsContexts, listen, stop_listening, tls_context
+from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -107,6 +116,156 @@ async def test_closing_does_not_wait_for_a_name_that_hangs(monkeypatch: pytest.M
         await hanging
 
 
+class Names:
+    """The system's names for a test: each look-up is noted and hangs until `answer`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self._answers = threading.Event()
+        self._system = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def answer(self) -> None:
+        self._answers.set()
+
+    async def asked_for(self, count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(self.asked) < count:
+                await asyncio.sleep(0.001)
+
+    def _look_up(self, host: str, *arguments: Any, **keywords: Any) -> Any:
+        self.asked.append(host)
+        self._answers.wait(60)
+        if host.startswith("wrong"):
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return self._system("127.0.0.1", *arguments, **keywords)
+
+
+async def test_all_who_ask_for_one_name_share_a_look_up_and_one_who_leaves_ends_it_for_nobody(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(monkeypatch)
+    callers = [asyncio.create_task(resolver.addresses("slow.example", 80)) for _ in range(10)]
+    await names.asked_for(1)
+    callers[0].cancel()
+    other = asyncio.create_task(resolver.addresses("other.example", 80))
+    await names.asked_for(2)
+    names.answer()
+    found = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == [await other] * 9
+    assert names.asked == ["slow.example", "other.example"]
+    await resolver.addresses("slow.example", 80)
+    assert len(names.asked) == 3
+
+
+async def test_no_more_names_are_looked_up_at_once_than_there_are_threads(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(monkeypatch)
+    callers = [asyncio.create_task(resolver.addresses(f"{n}.example", 80)) for n in range(5)]
+    await names.asked_for(2)
+    running = [each for each in threading.enumerate() if each.name == "names-test"]
+    assert len(running) == 2
+    assert names.asked == ["0.example", "1.example"]
+    names.answer()
+    assert all(await asyncio.gather(*callers))
+    assert sorted(names.asked) == [f"{n}.example" for n in range(5)]
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_stray_exception(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strays: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: strays.append(context))
+    names = Names(monkeypatch)
+    caller = asyncio.create_task(resolver.addresses("wrong.example", 80))
+    await names.asked_for(1)
+    caller.cancel()
+    await asyncio.wait({caller})
+    names.answer()
+    # The thread has one place in the queue of the loop: what is asked for now comes behind it.
+    with pytest.raises(socket.gaierror):
+        await resolver.addresses("wrong2.example", 80)
+    while resolver._look_ups:
+        await asyncio.sleep(0)
+    gc.collect()
+    assert strays == []
+
+
+async def test_a_machine_without_threads_to_spare_is_an_os_error(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no thread"):
+                await resolver.addresses("127.0.0.1", 80)
+    assert await resolver.addresses("127.0.0.1", 80)
+
+
+HANGING = """
+import asyncio, socket, threading
+from proxy.network import Resolver
+
+begun = threading.Event()
+
+def hang(*arguments, **keywords):
+    begun.set()
+    threading.Event().wait()
+
+socket.getaddrinfo = hang
+
+async def main():
+    resolver = Resolver(threads=2, purpose="test")
+    asking = asyncio.create_task(resolver.addresses("hanging.example", 80))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait({asking})
+    await resolver.close()
+    print("stopped")
+
+asyncio.run(main())
+"""
+
+
+def test_a_name_that_hangs_for_ever_does_not_stop_the_process_from_ending() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (b"stopped\n", b"")
+
+
+HANGING_PAST_THE_LOOP = (
+    HANGING.replace("threading.Event().wait()", "closed.wait(); returned.set(); return []")
+    .replace(
+        "asyncio.run(main())",
+        "asyncio.run(main()); closed.set(); returned.wait()\n"
+        "[each.join() for each in threading.enumerate() if each.name == 'names-test']",
+    )
+    .replace("begun = ", "closed, returned = threading.Event(), threading.Event()\nbegun = ")
+)
+
+
+def test_an_answer_that_comes_when_the_loop_is_gone_is_dropped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING_PAST_THE_LOOP],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (b"stopped\n", b"")
+
+
 async def test_aiohttp_finds_its_way_with_it(resolver: Resolver) -> None:
     application = web.Application()
     application.router.add_get("/", _answer)
@@ -157,6 +316,82 @@ def test_a_client_certificate_is_loaded_from_one_file_or_two(
         issued.cert_chain_pems[0].write_to_path(str(certificate))
         issued.private_key_pem.write_to_path(str(key))
         tls_context(Tls(certificate_file=str(certificate), key_file=str(key)))
+
+
+def test_an_encrypted_key_is_an_os_error_and_nobody_is_asked_for_its_password(
+    tmp_path: Path,
+) -> None:
+    issued = trustme.CA().issue_cert("billing.example.com")
+    key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"password"),
+    )
+    file = tmp_path / "own.pem"
+    file.write_bytes(encrypted + issued.cert_chain_pems[0].bytes())
+    with pytest.raises(OSError, match="the private key is encrypted"):
+        tls_context(Tls(certificate_file=str(file)))
+
+
+def test_one_context_serves_all_who_trust_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    contexts = TlsContexts()
+    plain, own = contexts.of(Tls()), contexts.of(Tls(ca_file=str(file)))
+    assert contexts.of(Tls()) is contexts.of(Tls(server_name="a.example")) is plain
+    assert contexts.of(Tls(ca_file=str(file), server_name="a.example")) is own
+    assert own is not plain
+    assert TlsContexts().of(Tls()) is not plain
+
+
+def test_a_context_that_cannot_be_made_is_tried_anew_the_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    contexts, tls = TlsContexts(), Tls(ca_file=str(file))
+    with pytest.raises(FileNotFoundError):
+        contexts.of(tls)
+    trustme.CA().cert_pem.write_to_path(str(file))
+    assert len(contexts.of(tls).get_ca_certs()) == 1
+
+
+async def test_twenty_upstreams_that_trust_the_same_cost_a_start_one_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = counted_contexts(monkeypatch)
+    upstreams = {
+        f"u{n}": {"url": f"https://u{n}.example", "audience": "none", "match": {"path": f"/{n}"}}
+        for n in range(20)
+    }
+    config = load_text(yaml.safe_dump({"upstreams": upstreams}), "f.yaml", {}, tmp_path)
+    log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
+    app = App(config, source="f.yaml", log=log)
+    await app.close()
+    assert len(made) == 1
+
+
+async def test_upstreams_without_tls_cost_a_start_no_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = counted_contexts(monkeypatch)
+    document = {"upstreams": {"u": {"url": "http://127.0.0.1:9", "audience": "none"}}}
+    config = load_text(yaml.safe_dump(document), "f.yaml", {}, tmp_path)
+    log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
+    app = App(config, source="f.yaml", log=log)
+    await app.close()
+    assert made == []
+
+
+def counted_contexts(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
+    """Return a list that grows by each client context that is made."""
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def count(*arguments: Any, **keywords: Any) -> ssl.SSLContext:
+        made.append(make(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", count)
+    return made
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])

@@ -25,7 +25,7 @@ def test_a_secret_file_is_found_beside_the_configuration_file(
     config = read(valid.replace("client_secret: ${SECRET}", "client_secret_file: secret"))
     source = config.clients["billing"].client_secret
     assert source == SecretSource(file=tmp_path / "secret")
-    assert source.read() == Secret("fr0m file")
+    assert source.read() == source.first == Secret("fr0m file")
 
 
 def test_a_file_that_cannot_be_read_is_reported_at_its_key(problems: Inspector, valid: str) -> None:

@@ -37,7 +37,9 @@ def test_secrets_are_masked_and_their_files_named(read: Reader, valid: str, tmp_
 
 
 def test_the_query_of_a_metadata_document_is_masked_too(read: Reader, valid: str) -> None:
-    text = valid.replace("token_endpoint: https://auth.example.com/token", "discovery: https://a/d?k=v")
+    text = valid.replace(
+        "token_endpoint: https://auth.example.com/token", "discovery: https://a/d?k=v"
+    )
     assert to_display(read(text))["clients"]["billing"]["discovery"] == "https://a/d?***"
 
 

@@ -187,6 +187,14 @@ def test_what_cannot_be_asked_for_is_refused(problems: Inspector, valid: str, en
     assert problem.path.startswith("audiences.orders." + entry.partition(":")[0])
 
 
+@pytest.mark.parametrize(("scheme", "found"), [("''", ""), ("Token", "Token"), ("", None)])
+def test_a_scheme_may_be_empty_and_that_is_not_the_same_as_none(
+    read: Reader, valid: str, scheme: str, found: str | None
+) -> None:
+    config = read(valid.replace("{client: billing}", f"{{client: billing, scheme: {scheme}}}"))
+    assert config.audiences["orders"].scheme == found
+
+
 def test_hosts_are_lower_cased_and_a_heading_without_content_is_empty(
     read: Reader, valid: str
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +64,15 @@ def test_a_swapped_directory_is_seen_at_the_next_read(tmp_path: Path) -> None:
     (tmp_path / "now").unlink()
     with pytest.raises(ProxyError, match="No such file"):
         source.read()
+
+
+def test_a_pipe_that_was_read_at_start_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    source = SecretSource(file=pipe, first=Secret("s3cr3t"))
+    with pytest.raises(ProxyError, match="no regular file"):
+        source.read()
+    assert "s3cr3t" not in repr(source)
 
 
 def test_a_value_is_read_as_it_is_and_never_shown() -> None:

@@ -275,6 +275,33 @@ async def test_closing_ends_a_fetch_and_tells_who_waits() -> None:
 
 
 @stepped
+async def test_closing_tells_who_waits_for_a_fetch_that_has_not_begun_yet() -> None:
+    async with bench() as the:
+        caller = asyncio.create_task(the.refusal())
+        await asyncio.sleep(0)
+        assert the.facts.fetches_in_flight == 1
+        await the.cache.close()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert caller.done()
+        assert caller.result().fault is Fault.SHUTTING_DOWN
+        assert (the.facts.fetches_in_flight, the.server.requests) == (0, [])
+
+
+@stepped
+async def test_after_closing_no_token_is_to_be_had_nor_asked_for() -> None:
+    async with bench() as the:
+        await the.token()
+        held = await the.cache.token(ORDERS)
+        await the.advance(6)
+        await the.cache.close()
+        assert (await the.refusal()).fault is Fault.SHUTTING_DOWN
+        assert not the.cache.reject(ORDERS, held)
+        await the.advance(1000)
+        assert len(the.server.requests) == 1
+
+
+@stepped
 async def test_a_dead_server_delays_no_other_audience() -> None:
     async with TokenServer() as dead:
         dead.hold()

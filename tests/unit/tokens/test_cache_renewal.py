@@ -208,3 +208,18 @@ async def test_tokens_of_a_moment_cost_no_request_per_call() -> None:
             await the.token()
             await the.advance(0.01)
         assert len(the.server.requests) <= 60
+
+
+@stepped
+async def test_the_log_says_when_the_next_attempt_is_made_of_our_own_accord() -> None:
+    async with bench() as the:
+        await the.token()
+        the.server.down = True
+        await the.advance(110)
+        last = the.events("token_fetch_failed")[-1]
+        assert "live_for_seconds" not in last
+        tried_at = the.server.refused_at[-1]
+        await the.advance(60)
+        following = next(at for at in the.server.refused_at if at > tried_at)
+        assert last["retry_in_seconds"] == pytest.approx(following - tried_at)
+        assert last["retry_in_seconds"] > 5

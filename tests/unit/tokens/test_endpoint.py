@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 import trustme
 from faults.token_server import TokenServer, http_answer
@@ -172,7 +173,12 @@ async def test_a_name_that_does_not_resolve_is_unavailable(
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     failure = await trouble("http://no-such-name.example/token")
     assert failure.result == "unavailable"
-    assert "name" in failure.error.detail
+    assert failure.error.detail == "the authorization server's name does not resolve"
+    proxied = await trouble(
+        "http://auth.example.com/token", http_proxy="http://no-such-name.example:3128"
+    )
+    assert proxied.result == "unavailable"
+    assert proxied.error.detail == "the egress proxy's (`http_proxy`) name does not resolve"
 
 
 async def test_an_answer_of_nothing_is_unavailable() -> None:
@@ -199,6 +205,47 @@ async def test_an_answer_of_nothing_is_unavailable() -> None:
 )
 async def test_broken_http_is_misspoken(answer: bytes) -> None:
     failure = await answered(answer)
+    assert failure.result == "misspoke", failure.error.detail
+
+
+@pytest.mark.parametrize(
+    ("rest", "closes"),
+    [
+        (b"ZZ\r\n", True),
+        (b"ZZ\r\n", False),
+        (b"2\r\nabXX", True),
+        (b"2\r\nabXX", False),
+        (b"-1\r\n", False),
+        (b"5\r\nab", True),
+        (b"", True),
+    ],
+)
+async def test_broken_chunking_is_misspoken_when_it_comes_behind_the_head_too(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes, closes: bool
+) -> None:
+    head_read, over = asyncio.Event(), asyncio.Event()
+    start = aiohttp.ClientResponse.start
+
+    async def started(response: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:
+        result = await start(response, connection)
+        head_read.set()
+        return result
+
+    monkeypatch.setattr(aiohttp.ClientResponse, "start", started)
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await head_read.wait()
+        writer.write(rest)
+        if not closes:
+            await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        failure = await trouble(f"http://127.0.0.1:{port}/token", timeout_seconds=5)
+        over.set()
     assert failure.result == "misspoke", failure.error.detail
 
 
@@ -230,6 +277,14 @@ async def test_what_is_compressed_all_the_same_is_unpacked_and_then_measured() -
 
 
 # Whom to trust.
+
+
+async def test_where_there_is_no_tls_no_context_is_made(tmp_path: Path) -> None:
+    missing = {"ca_file": str(tmp_path / "missing.pem")}
+    async with TokenServer(answer=lambda _: http_answer(b"x")) as server:
+        assert (await post(server.url, tls=missing)).body == b"x"
+        tls_to_the_proxy = {"http_proxy": "https://127.0.0.1:9", "tls": missing}
+        assert (await trouble(server.url, **tls_to_the_proxy)).result == "credential_unreadable"
 
 
 @pytest.fixture(scope="module")
@@ -366,6 +421,7 @@ async def test_a_dead_proxy_makes_the_server_unavailable() -> None:
         pass
     failure = await trouble("https://auth.example.com/token", http_proxy=proxy.issuer)
     assert failure.result == "unavailable"
+    assert "http_proxy" in failure.error.detail
 
 
 # Retry-After.

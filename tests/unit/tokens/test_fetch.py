@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults.stepped_time import stepped
 from faults.token_server import Asked, TokenServer, http_answer, refusal
+from unit.tokens import some
 from unit.tokens.cache_bench import STOCK, WALL_AT_START, bench
 from unit.tokens.some import jwt
 
+from proxy.config.secrets import SecretSource
 from proxy.errors import Fault
-from proxy.model import AudienceName
+from proxy.model import AudienceName, Secret
+from proxy.tokens.fetch import Credential
+from proxy.tokens.outcome import FetchFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,18 +110,45 @@ async def test_an_unreadable_secret_keeps_its_last_value_with_a_warning(tmp_path
 
 
 @stepped
-async def test_a_secret_that_was_never_read_is_our_own_trouble_and_heals(tmp_path: Path) -> None:
+async def test_a_secret_that_is_gone_before_the_first_fetch_keeps_its_value_of_the_start(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "secret"
     file.write_text("s3cr3t")
     async with bench(client={"client_secret_file": str(file)}) as the:
         file.unlink()
-        error = await the.refusal()
-        assert (error.fault, error.status) == (Fault.CREDENTIAL_UNREADABLE, 503)
-        assert str(tmp_path) not in error.detail
-        assert the.server.requests == []
-        file.write_text("s3cr3t")
-        await the.advance(5)
         assert await the.token() == "token-1"
+        assert [each.secret for each in the.server.requests] == ["s3cr3t"]
+        assert len(the.events("credential")) == 1
+        file.write_text("an0ther")
+        await the.advance(80)
+        assert the.server.requests[-1].secret == "an0ther"
+
+
+@stepped
+async def test_a_secret_that_came_through_a_pipe_is_used_though_nobody_writes_it_again(
+    tmp_path: Path,
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("s3cr3t",), daemon=True)
+    writer.start()
+    async with bench(client={"client_secret_file": str(pipe)}) as the:
+        writer.join()
+        assert await the.token() == "token-1"
+        assert the.server.requests[0].secret == "s3cr3t"
+
+
+def test_a_secret_that_was_never_read_is_our_own_trouble_and_heals(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    credential = Credential(some.client(secret=SecretSource(file=file)))
+    with pytest.raises(FetchFailed) as caught:
+        credential.read()
+    assert caught.value.error.fault is Fault.CREDENTIAL_UNREADABLE
+    assert caught.value.error.status == 503
+    assert str(tmp_path) not in caught.value.error.detail
+    file.write_text("s3cr3t")
+    assert credential.read() == Secret("s3cr3t")
 
 
 @stepped
@@ -181,6 +214,83 @@ async def test_an_issuer_that_is_down_backs_off_like_a_token_endpoint() -> None:
             for _ in range(5):
                 assert (await the.refusal(STOCK)).retry_after_seconds
             assert len(server.refused_at) == tried
+
+
+def discovering(server: TokenServer) -> dict[str, Any]:
+    """Let the server publish its metadata; return what makes a bench whose `stock` looks there."""
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return http_answer({"issuer": server.issuer, "token_endpoint": server.url})
+        return server.grant(asked)
+
+    server.answer = answer
+    client = {"issuer": server.issuer, "client_id": "x", "authentication": "none"}
+    stock = {"client": "found", "audience": "stock", "prefetch": False}
+    return {"clients": {"found": client}, "audiences": {"stock": stock}}
+
+
+@stepped
+async def test_a_lifetime_does_not_count_from_the_search_for_the_endpoint() -> None:
+    async with (
+        TokenServer(lifetime_seconds=10, delay_seconds=4) as server,
+        bench(**discovering(server)) as the,
+    ):
+        the.servers.append(server)
+        caller = asyncio.create_task(the.token(STOCK))
+        await the.advance(8)
+        assert await caller == "stock-1"
+        facts = the.telemetry.audiences["stock"]
+        assert facts.expires_in_seconds == pytest.approx(6)
+        assert facts.fetch_duration.total == pytest.approx(8)
+
+
+@stepped
+async def test_a_lifetime_does_not_count_from_an_attempt_that_was_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    async with bench(client={"client_secret_file": str(file)}, lifetime_seconds=10) as the:
+
+        def rotated(asked: Asked) -> bytes:
+            if asked.secret == "new":
+                return the.server.grant(asked)
+            file.write_text("new")
+            return refusal("invalid_client")
+
+        the.server.answer = rotated
+        the.server.delay_seconds = 4
+        caller = asyncio.create_task(the.token())
+        await the.advance(8)
+        assert await caller == "token-1"
+        assert the.facts.expires_in_seconds == pytest.approx(6)
+
+
+@stepped
+async def test_metadata_that_cannot_be_had_again_costs_no_token_and_is_warned_of() -> None:
+    async with (
+        TokenServer(lifetime_seconds=1000) as server,
+        bench(**discovering(server)) as the,
+    ):
+        the.servers.append(server)
+        published = server.answer
+        assert published is not None
+        gone = http_answer(b"", status="404 Not Found")
+        server.answer = lambda asked: gone if asked.method == "GET" else published(asked)
+        await the.refusal(STOCK)
+        server.answer = published
+        await the.advance(10)
+        await the.token(STOCK)
+        server.answer = lambda asked: gone if asked.method == "GET" else published(asked)
+        for _ in range(8):
+            await the.advance(750)
+            await the.token(STOCK)
+        assert the.telemetry.audiences["stock"].consecutive_failures == 0
+        assert the.events("metadata")
+        server.answer = published
+        await the.advance(2000)
+        warned = len(the.events("metadata"))
+        await the.advance(3000)
+        assert len(the.events("metadata")) == warned
 
 
 # What an answer may say besides.

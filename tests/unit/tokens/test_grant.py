@@ -175,6 +175,12 @@ def test_a_type_we_do_not_know_is_refused_unless_a_scheme_is_set(token_type: str
     assert token == Token(b"X-Api-Key", b"Token t0ken")
 
 
+def test_an_empty_scheme_sends_the_token_bare() -> None:
+    answer = read({"access_token": "t0ken", "token_type": "N_A"})
+    token = grant.credential(answer, header="X-Api-Key", scheme="")
+    assert token == Token(b"X-Api-Key", b"t0ken")
+
+
 @pytest.mark.parametrize("token_type", ["", "a b", "a\r\nX: y", "é", 5, [], {}, True])
 def test_a_type_that_is_no_word_is_refused(token_type: Any) -> None:
     assert refused({"access_token": "t", "token_type": token_type}).result == "misspoke"

@@ -234,6 +234,11 @@ def publishing(server: TokenServer, *paths: str, issuer: str | None = None) -> N
     server.answer = answer
 
 
+async def searched(locator: TokenEndpointLocator) -> None:
+    """Wait until no search is under way."""
+    await eventually(lambda: locator._search is None or locator._search.done())
+
+
 async def test_nothing_is_looked_for_where_the_endpoint_is_configured() -> None:
     async with located(Clock()) as locator:
         assert await locator.url() == some.ENDPOINT
@@ -314,7 +319,22 @@ async def test_a_document_is_believed_for_an_hour() -> None:
         server.answer = lambda _: http_answer(
             {"issuer": server.issuer, "token_endpoint": f"{server.issuer}/moved"}
         )
+        assert await locator.url() == server.url
+        await searched(locator)
         assert await locator.url() == f"{server.issuer}/moved"
+        assert len(server.requests) == 2
+
+
+async def test_a_metadata_server_that_hangs_holds_up_nobody_who_knows_the_endpoint() -> None:
+    clock = Clock()
+    async with TokenServer() as server, located(clock, issuer=server.issuer) as locator:
+        publishing(server, OAUTH)
+        await locator.url()
+        server.hold()
+        clock.now += 3601
+        # With the server silent, what waited for it would not come back at all.
+        assert [await locator.url() for _ in range(5)] == [server.url] * 5
+        await eventually(lambda: server.held == 1)
         assert len(server.requests) == 2
 
 
@@ -326,14 +346,23 @@ async def test_a_document_is_kept_when_it_cannot_be_fetched_again_and_seldom_ask
         server.down = True
         clock.now += 3601
         assert await locator.url() == server.url
+        await searched(locator)
+        assert locator.outdated
         tried = len(server.refused_at)
         assert tried
         clock.now += 59
         assert await locator.url() == server.url
+        await searched(locator)
         assert len(server.refused_at) == tried
         clock.now += 2
         assert await locator.url() == server.url
+        await searched(locator)
         assert len(server.refused_at) == 2 * tried
+        server.down = False
+        clock.now += 61
+        await locator.url()
+        await searched(locator)
+        assert not locator.outdated
 
 
 async def test_a_failed_first_search_is_tried_again_at_once_when_asked_for() -> None:
