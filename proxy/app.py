@@ -89,7 +89,7 @@ class App:
                 raise self._unavailable("listen", address, error) from None
         self._gateway.listening_on([bound for _, bound in self._servers])
         self._health.listening = True
-        self._log.info(
+        self._log.announce(
             "listening",
             f"token-proxy {__version__} is listening",
             version=__version__,

@@ -60,7 +60,7 @@ def _number(value: Any) -> Any:
             raise ValueError("should be a number, and the variable holds none")
         return float(value) if match["fraction"] else int(value)
     if isinstance(value, str):
-        raise ValueError("should be a number, without quotes")  # noqa: TRY004 - pydantic's way
+        raise ValueError("should be a number, written like 10 or 0.5, without quotes")  # noqa: TRY004 - pydantic's way
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("is too large a number")
     return value

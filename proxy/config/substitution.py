@@ -53,7 +53,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         return text
     parts: list[str] = []
     position = 0
-    substituted = literal = False
+    substituted = literal = contributed = False
     for token in _TOKEN.finditer(text):
         parts.append(text[position : token.start()])
         position = token.end()
@@ -63,10 +63,14 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         value, from_default = _replaced(token, environ)
         substituted = True
         literal = literal or from_default
+        contributed = contributed or bool(value)
         parts.append(value)
     parts.append(text[position:])
     result = "".join(parts)
-    return Substituted.of(result, literal=literal) if substituted else result
+    if not substituted:
+        return result
+    # Variables that are all empty leave what stands in the file itself.
+    return Substituted.of(result, literal=literal or (not contributed and bool(result)))
 
 
 def _replaced(token: re.Match[str], environ: Mapping[str, str]) -> tuple[str, bool]:

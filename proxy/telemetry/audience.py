@@ -164,7 +164,6 @@ class AudienceFacts:
             return
         # The token ended between two attempts: the next failure may be a minute away.
         self._callers_failing = True
-        self._failing.escalate()
         self._log.error(
             "token_lapsed",
             "the token has lapsed and no new one is to be had, callers get an error",

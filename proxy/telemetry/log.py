@@ -141,6 +141,10 @@ class Log:
         """Write what only somebody who looks for a fault wants to see."""
         self.write("debug", event, message, fields)
 
+    def announce(self, event: str, message: str, **fields: Value) -> None:
+        """Write what is said whatever the level: that and as what the process is there."""
+        self._emit("info", event, message, fields)
+
     def info(self, event: str, message: str, **fields: Value) -> None:
         """Write what an operator wants to find later."""
         self.write("info", event, message, fields)

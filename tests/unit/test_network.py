@@ -187,6 +187,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_stray_exception(
     # The thread has one place in the queue of the loop: what is asked for now comes behind it.
     with pytest.raises(socket.gaierror):
         await resolver.addresses("wrong2.example", 80)
+    del caller
     while resolver._look_ups:
         await asyncio.sleep(0)
     gc.collect()

@@ -64,3 +64,13 @@ def test_a_variable_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(SubstitutionError, match="not UTF-8"):
         substitute("${RAW}", {"RAW": os.fsdecode(b"\xff")})
     assert substitute("${NAME}", {"NAME": "Zoë"}) == "Zoë"
+
+
+def test_text_beside_an_empty_variable_is_literal() -> None:
+    beside = substitute("CANARY${EMPTY:-}", {})
+    assert beside == "CANARY"
+    assert isinstance(beside, Substituted)
+    assert beside.literal
+    around = substitute("id-${NAME}", {"NAME": "x"})
+    assert isinstance(around, Substituted)
+    assert not around.literal

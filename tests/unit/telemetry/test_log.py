@@ -195,3 +195,10 @@ def test_lines_from_several_threads_do_not_mix() -> None:
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(events) == 200
     assert {event["message"] for event in events} == {name * 40 for name in "abcd"}
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_an_announcement_is_written_whatever_the_level(level: str) -> None:
+    stream = io.StringIO()
+    a_log(stream, level=level).announce("listening", "is listening", version="1")
+    assert json.loads(stream.getvalue())["event"] == "listening"

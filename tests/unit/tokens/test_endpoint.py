@@ -221,7 +221,7 @@ async def test_broken_http_is_misspoken(answer: bytes) -> None:
     ],
 )
 async def test_broken_chunking_is_misspoken_when_it_comes_behind_the_head_too(
-    monkeypatch: pytest.MonkeyPatch, rest: bytes, closes: bool
+    monkeypatch: pytest.MonkeyPatch, rest: bytes, *, closes: bool
 ) -> None:
     head_read, over = asyncio.Event(), asyncio.Event()
     start = aiohttp.ClientResponse.start
