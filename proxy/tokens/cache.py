@@ -218,6 +218,9 @@ class TokenCache:
         finally:
             holding.task = None
             holding.facts.fetches_in_flight -= 1
+            if holding.facts.waiters:
+                # What somebody waits for is in use, however long it took.
+                holding.used_at = self._monotonic()
             self._arm(holding)
 
     async def _ask(self, holding: _Holding, reason: FetchReason, began_at: float) -> None:

@@ -72,6 +72,7 @@ def read_answer(
             said=said,
             refusal=True,
             invalid_client=error == "invalid_client" or status == 401,
+            retry_after_seconds=retry_after_seconds,
         )
     raise misspoke(f"the token endpoint answered with status {status}", said)
 
@@ -169,7 +170,9 @@ def _json_object(body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         said = _said(body, secrets)
-        raise misspoke("the token endpoint's answer is not JSON", said) from None
+        raise misspoke(
+            "the token endpoint's answer is not JSON, or names a member twice", said
+        ) from None
     if not isinstance(answer, dict):
         raise misspoke("the token endpoint's answer is not a JSON object")
     return answer

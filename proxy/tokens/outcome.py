@@ -6,9 +6,11 @@ whose sentence is our own. What the server said is in `said`, cleaned and cut, f
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
 
 from proxy.errors import Fault, ProxyError
 
@@ -105,5 +107,11 @@ def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     for secret in strike_out:
         if secret:
             text = text.replace(secret, "***")
+    # Pages quote in ways of their own (entities, percent signs): what still reads as a secret once
+    # they are undone is not told at all.
+    plain = html.unescape(text)
+    undone = (plain, unquote(plain), unquote_plus(plain))
+    if any(secret and secret in each for secret in strike_out for each in undone):
+        return "(not told: it quotes our credential)"
     text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
     return _UNPRINTABLE.sub(" ", text).strip()[:SAID_MAX]

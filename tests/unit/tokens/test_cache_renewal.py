@@ -223,3 +223,28 @@ async def test_the_log_says_when_the_next_attempt_is_made_of_our_own_accord() ->
         following = next(at for at in the.server.refused_at if at > tried_at)
         assert last["retry_in_seconds"] == pytest.approx(following - tried_at)
         assert last["retry_in_seconds"] > 5
+
+
+@stepped
+async def test_the_retry_after_of_a_refusal_is_honoured_too() -> None:
+    async with bench() as the:
+        the.server.answer = lambda _: http_answer(
+            {"error": "slow_down"}, status="403 Forbidden", fields=("Retry-After: 40",)
+        )
+        await the.refusal()
+        await the.advance(39)
+        assert len(the.server.requests) == 1
+        await the.advance(5)
+        assert len(the.server.requests) == 2
+
+
+@stepped
+async def test_what_somebody_waits_for_is_not_idle_however_long_it_takes() -> None:
+    async with bench(audience={"idle_seconds": 2}) as the:
+        the.server.delay_seconds = 4
+        caller = asyncio.create_task(the.token())
+        await the.advance(4)
+        assert await caller == "token-1"
+        assert len(the.server.requests) == 1
+        await the.advance(3)
+        assert the.facts.state == "idle"

@@ -361,6 +361,14 @@ def test_what_the_server_said_is_cut_cleaned_and_without_our_secret() -> None:
     assert len(said) <= 512 + len("status 400: ")
 
 
+@pytest.mark.parametrize(
+    "quoted", ["S3cr&amp;t&#x27;é %", "S3cr%26t%27%c3%a9%20%25", "S3cr%26t%27%C3%A9+%25"]
+)
+def test_a_page_that_quotes_our_secret_in_its_own_way_is_not_told(quoted: str) -> None:
+    said = refused(f"<html>denied: {quoted}", 500, secrets=("S3cr&t'é %",)).said
+    assert said == "status 500: (not told: it quotes our credential)"
+
+
 # A JWT's own exp.
 
 
