@@ -25,7 +25,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.caller_request import CallerRequest
-from proxy.forwarding.refusal import head_too_large, size_of_head, what_was_wrong
+from proxy.forwarding.refusal import head_too_large, head_too_slow, size_of_head, what_was_wrong
 from proxy.forwarding.reset import reset
 
 if TYPE_CHECKING:
@@ -270,9 +270,9 @@ class CallerProtocol(RequestHandler):
         return task
 
     async def drain(self, idle_seconds: float) -> bool:
-        """Wait until the caller has taken what was written; False if it stopped taking.
+        """Wait until what was written is taken; False if nothing was for `idle_seconds`.
 
-        It stopped if it took nothing for `idle_seconds`. Raises ConnectionError if it left.
+        Raises ConnectionError if the caller left.
         """
         transport = self.transport
         left = untaken_bytes(transport)
@@ -280,20 +280,15 @@ class CallerProtocol(RequestHandler):
             try:
                 async with asyncio.timeout(idle_seconds):
                     await self._drain_helper()
+                return True  # noqa: TRY300 - shorter so
             except TimeoutError:
                 before, left = left, untaken_bytes(transport)
                 if left >= before:
                     return False
-            else:
-                return True
 
     def _head_too_slow(self) -> None:
         self._timer = None
-        self.refuse(
-            ProxyError(
-                Fault.BAD_REQUEST, "the head did not come within limits.head_seconds", status=408
-            )
-        )
+        self.refuse(head_too_slow())
 
     def _start_timer(self) -> None:
         if self._timer is None:

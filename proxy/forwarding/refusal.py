@@ -22,6 +22,13 @@ def head_too_large() -> ProxyError:
     return ProxyError(Fault.HEAD_TOO_LARGE, "the head exceeds limits.head_bytes_max")
 
 
+def head_too_slow() -> ProxyError:
+    """Return the error for a head that does not come."""
+    return ProxyError(
+        Fault.BAD_REQUEST, "the head did not come within limits.head_seconds", status=408
+    )
+
+
 def what_was_wrong(error: BaseException) -> ProxyError:
     """Return our error for one of aiohttp's parser, whose text quotes what it choked on."""
     if isinstance(error, LineTooLong) or "Too many headers" in str(error):

@@ -133,7 +133,7 @@ class Routes:
         self._depth = max(route.prefix.count(b"/") for route in self.routes)
         self._allowed = _allowed_hosts(config, self.routes)
         self._names_hosts = config.allowed_hosts is not None
-        self._verdicts: dict[bytes, bool] = {}
+        self._verdicts: dict[bytes, tuple[bytes, bool]] = {}
         self.ports: frozenset[int] = frozenset()
         """The ports we listen on, once they are known; none for Unix sockets alone."""
 
@@ -143,7 +143,7 @@ class Routes:
         Raises `ProxyError`: `host_refused`, `no_route`.
         """
         authority = head.authority
-        host = b"" if authority is None else host_of(authority)
+        host, allowed = (b"", True) if authority is None else self._judged(authority)
         absolute = head.target[:1] not in {b"/", b"*"}
         found = self._by_name(host, head.path)
         if found is None and absolute and authority is not None:
@@ -154,7 +154,7 @@ class Routes:
                 raise ProxyError(
                     Fault.HOST_REFUSED, "no upstream's url or match.host has this host and port"
                 )
-        if authority is not None and not self._is_allowed(authority, host):
+        if not allowed:
             raise ProxyError(Fault.HOST_REFUSED, "the Host is not among `allowed_hosts`")
         if found is None:
             found = self._in_table(self._by_host.get(None), head.path)
@@ -217,20 +217,24 @@ class Routes:
         port = _port_of(authority) or 80
         return is_loopback(host.decode("ascii")) and (not self.ports or port in self.ports)
 
-    def _is_allowed(self, authority: bytes, host: bytes) -> bool:
+    def _judged(self, authority: bytes) -> tuple[bytes, bool]:
+        """Return an authority's host, and whether that is allowed; remembered, as it recurs."""
         verdict = self._verdicts.get(authority)
         if verdict is None:
-            verdict = self._allowed is None or host in self._allowed
-            if not verdict and self._allowed is not None:
-                verdict = (b"*loopback" in self._allowed and is_loopback(host.decode("ascii"))) or (
-                    any(
-                        each.startswith(b"*.") and host.endswith(each[1:]) for each in self._allowed
-                    )
-                )
+            host = host_of(authority)
+            verdict = (host, self._is_allowed(host))
             if len(self._verdicts) >= _HOSTS_REMEMBERED:
                 self._verdicts.clear()
             self._verdicts[authority] = verdict
         return verdict
+
+    def _is_allowed(self, host: bytes) -> bool:
+        allowed = self._allowed
+        if allowed is None or host in allowed:
+            return True
+        if b"*loopback" in allowed and is_loopback(host.decode("ascii")):
+            return True
+        return any(each.startswith(b"*.") and host.endswith(each[1:]) for each in allowed)
 
 
 def host_of(authority: bytes) -> bytes:
