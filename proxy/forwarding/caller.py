@@ -69,8 +69,8 @@ class CallerProtocol(RequestHandler):
         )
         self._server = server
         self._head_bytes = 0
+        # Ends a head that does not come, or an end that is not taken.
         self._timer: asyncio.TimerHandle | None = None
-        """Ends a head that does not come, or an end that is not taken."""
         self._lingering = False
         self._long_reads = False
         self.is_socket_file = False
@@ -254,9 +254,8 @@ class CallerProtocol(RequestHandler):
 
     def break_off(self) -> None:
         """End the connection so that what was sent cannot be taken for the whole."""
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            reset(transport)
+        if self.transport is not None and not self.transport.is_closing():
+            reset(self.transport)
 
     def end(self) -> asyncio.Task[None] | None:
         """End the connection now; return the task that is to be waited for."""
@@ -274,15 +273,14 @@ class CallerProtocol(RequestHandler):
 
         Raises ConnectionError if the caller left.
         """
-        transport = self.transport
-        left = untaken_bytes(transport)
+        left = untaken_bytes(self.transport)
         while True:
             try:
                 async with asyncio.timeout(idle_seconds):
                     await self._drain_helper()
-                return True  # noqa: TRY300 - shorter so
+                return True
             except TimeoutError:
-                before, left = left, untaken_bytes(transport)
+                before, left = left, untaken_bytes(self.transport)
                 if left >= before:
                     return False
 

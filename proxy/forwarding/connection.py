@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import Fault, ProxyError
@@ -216,7 +217,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Take note of a proper end: FIN, or TLS's close_notify."""
-        self._eof_seen = True
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        self._eof_seen = tls is None or _is_closed_by_peer(tls)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits what it means."""
@@ -249,3 +251,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._writing_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+
+def _is_closed_by_peer(tls: ssl.SSLObject) -> bool:
+    """Say whether close_notify came: uvloop tells of a bare FIN as well."""
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False

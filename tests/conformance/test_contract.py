@@ -106,6 +106,7 @@ async def test_only_allowed_hosts_are_served(
         ((b"Sec-Fetch-Site: same-site",), True),
         ((b"Sec-Fetch-Site: same-origin",), False),
         ((b"Sec-Fetch-Site: none",), False),
+        ((b"Sec-Fetch-Site: cross-site", b"Sec-Fetch-Site: none"), True),
         ((b"sec-fetch-site: none", b"origin: http://evil.example"), True),
     ],
 )
@@ -245,3 +246,17 @@ async def test_one_connection_serves_request_after_request(the: Bench) -> None:
     assert repr(the.pool) == "<Pool api: 0 active, 1 idle, 0 waiting>"
     assert (the.facts.connections_active, the.facts.connections_idle) == (0, 1)
     assert the.facts.connects["success"] == 1
+
+
+async def test_the_access_log_never_tells_an_absolute_targets_authority(the: Bench) -> None:
+    caller = await the.caller()
+    caller.send(request(line=b"GET http://localhost/a?q=1 HTTP/1.1"))
+    upstream = await the.upstream.accept()
+    await upstream.head()
+    upstream.send(OK)
+    assert (await caller.answer()).status == 200
+    caller = await the.caller()
+    secret = await caller.asks(request(line=b"GET http://me:secret@localhost/a HTTP/1.1"))
+    assert secret.status == 400
+    assert [line["path"] for line in the.events("request") if "path" in line] == ["/a"]
+    assert "secret" not in the.log.getvalue()

@@ -221,3 +221,11 @@ async def test_the_announcement_of_trailers_goes_with_them(the: Bench) -> None:
     _, came = await the.pass_through(request(), answer)
     assert came.head.values("Trailer") == [b"X-Sum"]
     assert came.trailers == (b"X-Sum: 1",)
+
+
+async def test_an_answer_204_goes_on_without_a_length(the: Bench) -> None:
+    """§8.6: a server MUST NOT send Content-Length with 204."""
+    _, answer = await the.pass_through(
+        request(), b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nX-A: 1\r\n\r\n"
+    )
+    assert answer.head.lines == (b"X-A: 1",)

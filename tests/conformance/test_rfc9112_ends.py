@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from conformance.bench import OK, eventually, request
+
+from proxy.forwarding.caller import LINGER_SECONDS
 
 if TYPE_CHECKING:
     from conformance.bench import Bench
@@ -172,3 +175,17 @@ async def test_an_early_answer_ends_the_request_and_both_connections(the: Bench)
     caller.send(b"x" * 900)
     assert await caller.rest() == b""
     await upstream.ended()
+
+
+async def test_an_answer_until_close_ends_though_the_upload_was_not_read(the: Bench) -> None:
+    """§9.6: the caller sees the end at once, not only when lingering is over."""
+    caller = await the.caller()
+    caller.send(b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+    upstream = await the.upstream.accept()
+    await upstream.head()
+    await upstream.exactly(3)
+    upstream.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    upstream.finish()
+    await caller.head()
+    async with asyncio.timeout(LINGER_SECONDS / 2):
+        assert await caller.rest() == b"hello"

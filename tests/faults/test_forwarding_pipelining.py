@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from conformance.bench import OK, bench, eventually, request
-from conformance.wire import Peer
 
 POST = b"POST /2 HTTP/1.1"
 
@@ -98,7 +97,7 @@ async def test_an_upgrade_behind_another_request_is_answered_before_the_end() ->
 
 async def test_what_is_in_flight_during_a_drain_is_the_last_on_its_connection() -> None:
     async with bench() as the:
-        caller: Peer = await the.caller()
+        caller = await the.caller()
         caller.send(request())
         upstream = await the.upstream.accept()
         await upstream.head()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conformance.bench import OK, Bench, bench, eventually, request
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def busy(the: Bench, count: int) -> list[Any]:
@@ -122,3 +125,65 @@ async def test_an_idle_upstream_connection_is_closed_in_time() -> None:
         assert await upstream.rest() == b""
         await eventually(lambda: "0 idle" in repr(the.pool), "the pool knows")
         assert (the.facts.connections_active, the.facts.connections_idle) == (0, 0)
+
+
+async def test_a_caller_that_leaves_while_connecting_is_no_failed_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_args: object, **_keys: object) -> None:
+        await asyncio.Event().wait()
+
+    async with bench() as the:
+        monkeypatch.setattr(the.pool, "_connect", never)
+        caller = await the.caller()
+        caller.send(request())
+        await eventually(lambda: "1 active" in repr(the.pool), "it connects")
+        caller.abort()
+        await eventually(lambda: the.app._gateway.in_flight == 0, "it is given up")
+        assert set(the.facts.connects.values()) == {0}
+
+
+async def test_connecting_in_vain_looks_the_name_up_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench() as the:
+        the.upstream.stop_listening()
+        resolver = the.app._gateway._resolver
+        plain, count = resolver.addresses, 0
+
+        async def counted(host: str, port: int) -> object:
+            nonlocal count
+            count += 1
+            return await plain(host, port)
+
+        monkeypatch.setattr(resolver, "addresses", counted)
+        caller = await the.caller()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(20):
+            assert (await caller.asks(request())).status == 502
+        assert 1 <= count <= 1 + (loop.time() - began)
+
+
+async def test_connecting_has_a_time_of_its_own_behind_waiting_in_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench(connections_max=1, timeouts={"connect_seconds": 2}) as the:
+        ((caller, upstream),) = await busy(the, 1)
+        other = await the.caller()
+        other.send(request())
+        await eventually(lambda: "1 waiting" in repr(the.pool), "it waits")
+        plain = the.pool._connect
+
+        async def slow() -> object:
+            await asyncio.sleep(1.2)
+            return await plain()
+
+        monkeypatch.setattr(the.pool, "_connect", slow)
+        await asyncio.sleep(1.2)
+        upstream.abort()
+        assert (await caller.answer()).status == 502
+        fresh = await the.upstream.accept()
+        await fresh.head()
+        fresh.send(OK)
+        assert (await other.answer()).status == 200

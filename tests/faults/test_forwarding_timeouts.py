@@ -154,3 +154,45 @@ async def test_an_upstream_that_does_not_accept_is_timed_out() -> None:
         finally:
             for each in waiting:
                 each.close()
+
+
+async def test_an_upstream_that_is_silent_to_an_expectation_is_timed_out() -> None:
+    async with bench(timeouts={"idle_seconds": 0.2, "response_seconds": 0.6}) as the:
+        caller = await the.caller()
+        caller.send(
+            request(b"Expect: 100-continue", b"Content-Length: 4", line=b"POST /a HTTP/1.1")
+        )
+        upstream = await the.upstream.accept()
+        await upstream.head()
+        answer = await caller.answer()
+        assert answer.status == 504
+        assert b"upstream_timeout" in answer.body
+
+
+async def test_a_caller_that_is_silent_after_100_is_timed_out() -> None:
+    async with bench(timeouts={"idle_seconds": 0.4, "response_seconds": 0.8}) as the:
+        caller = await the.caller()
+        caller.send(
+            request(b"Expect: 100-continue", b"Content-Length: 4", line=b"POST /a HTTP/1.1")
+        )
+        upstream = await the.upstream.accept()
+        await upstream.head()
+        upstream.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert (await caller.answer()).status == 100
+        assert (await caller.answer()).status == 408
+
+
+async def test_the_upstreams_time_leaves_the_upload_out() -> None:
+    async with bench() as the:
+        caller = await the.caller()
+        caller.send(request(b"Content-Length: 2", line=b"POST /a HTTP/1.1", body=b"a"))
+        upstream = await the.upstream.accept()
+        await upstream.head()
+        await asyncio.sleep(2)
+        caller.send(b"b")
+        await upstream.exactly(2)
+        upstream.send(OK)
+        assert (await caller.answer()).status == 200
+        await eventually(lambda: the.events("request"), "its line")
+        (line,) = the.events("request")
+        assert line["upstream_seconds"] < 1 < line["duration_seconds"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -161,3 +163,30 @@ async def test_a_stale_tls_connection_is_replaced(authority: trustme.CA, ca_file
 async def _first(the: Any) -> Any:
     await eventually(lambda: the.facts.connections_idle == 1, "it is idle")
     return the.upstream._peers[0]
+
+
+@pytest.mark.parametrize("proper", [True, False])
+async def test_an_answer_until_close_is_whole_only_by_a_proper_end(
+    authority: trustme.CA, ca_file: str, *, proper: bool
+) -> None:
+    """RFC 9112 §9.8: without close_notify anybody on the way may have cut it."""
+    context = serving(authority, "127.0.0.1")["ssl"]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with context.wrap_socket(listening.accept()[0], server_side=True) as tls:
+                tls.recv(65536)
+                tls.sendall(b"HTTP/1.1 200 OK\r\n\r\npart")
+                if proper:
+                    tls.unwrap().close()
+                else:
+                    tls.shutdown(socket.SHUT_RDWR)
+
+        port = listening.getsockname()[1]
+        async with bench(url=f"https://127.0.0.1:{port}", tls={"ca_file": ca_file}) as the:
+            serving_it = asyncio.create_task(asyncio.to_thread(serve))
+            caller = await the.caller()
+            caller.send(request())
+            await caller.head()
+            assert await caller.broken_off() is not proper
+            await serving_it

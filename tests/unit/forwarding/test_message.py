@@ -142,6 +142,7 @@ FORWARDED = [
     (b"FORWARDED", b"for=10.0.0.1"),
     (b"X-Forwarded-Anything", b"1"),
     (b"X-Forwardedish", b"1"),
+    (b"X_Forwarded_For", b"10.0.0.2"),
 ]
 
 
@@ -166,7 +167,7 @@ FORWARDED = [
                 b"FORWARDED: for=10.0.0.1",
                 b"X-Forwarded-Anything: 1",
                 b"X-Forwardedish: 1",
-                b"X-Forwarded-For: 10.0.0.1, 10.0.0.9",
+                b"X-Forwarded-For: 10.0.0.1, 10.0.0.2, 10.0.0.9",
                 b"X-Forwarded-Proto: http",
             ],
         ),

@@ -160,3 +160,31 @@ def test_a_long_body_is_no_long_head() -> None:
     one.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"a" * 5000)
     assert len(one.take()) == 5000
     assert one.complete
+
+
+@pytest.mark.parametrize("begun", [b"0\r\nX-T: ", b"1;x="])
+def test_an_endless_trailer_or_extension_is_refused(begun: bytes) -> None:
+    one = parser()
+    one.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n" + begun)
+    for _ in range(4):
+        one.feed(b"y" * 1000)
+    with pytest.raises(ProxyError) as caught:
+        one.feed(b"y" * 1000)
+    assert caught.value.fault is Fault.UPSTREAM_MISSPOKE
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n\r\n", False),
+    ],
+)
+def test_an_answer_to_head_needs_no_framing_to_keep_its_connection(
+    head: bytes, *, kept: bool
+) -> None:
+    one = parser(to_head=True)
+    one.feed(head)
+    assert one.complete
+    assert one.keep_alive is kept
