@@ -35,13 +35,18 @@ class AddressUnavailable(Exception):  # noqa: N818 - it names a fact
 
 
 class App:
-    """One running proxy. `start`, then `drain` and `close`."""
+    """One running proxy. `start`, then `drain` and `close`.
 
-    def __init__(self, config: Config, *, source: str, log: Log) -> None:
+    `source` names where the configuration came from. `announces`: what is listened on is logged,
+    whatever the level; who tells it in another way says no.
+    """
+
+    def __init__(self, config: Config, *, source: str, log: Log, announces: bool = True) -> None:
         loop = asyncio.get_running_loop()
         self._config = config
         self._source = source
         self._log = log
+        self._announces = announces
         self.telemetry = Telemetry(
             upstreams=config.upstreams,
             audiences=config.audiences,
@@ -89,14 +94,15 @@ class App:
                 raise self._unavailable("listen", address, error) from None
         self._gateway.listening_on([bound for _, bound in self._servers])
         self._health.listening = True
-        self._log.announce(
-            "listening",
-            f"token-proxy {__version__} is listening",
-            version=__version__,
-            file=self._source,
-            listen=self.addresses,
-            admin=self.admin_address,
-        )
+        if self._announces:
+            self._log.announce(
+                "listening",
+                f"token-proxy {__version__} is listening",
+                version=__version__,
+                file=self._source,
+                listen=self.addresses,
+                admin=self.admin_address,
+            )
         self._tokens.start()
         self._lag = asyncio.create_task(self._measure_lag(), name="event-loop-lag")
         # What was made at start lives until the end: the collector need not look at it again.

@@ -180,7 +180,7 @@ async def _started(
     )
     environ = {"DEMO_CLIENT_SECRET": server.client_secret}
     config = load_text(text, SOURCE, environ, Path.cwd())
-    app = App(config, source=SOURCE, log=log_to_standard_error(config))
+    app = App(config, source=SOURCE, log=log_to_standard_error(config), announces=False)
     try:
         await app.start()
     except AddressUnavailable:

@@ -85,7 +85,8 @@ async def test_an_upgrade_behind_another_request_is_answered_before_the_end() ->
     async with bench() as the:
         caller = await the.caller()
         caller.send(
-            request() + request(b"Connection: Upgrade", b"Upgrade: foo", line=b"GET /2 HTTP/1.1")
+            request()
+            + request(b"Connection: Upgrade", b"Upgrade: websocket", line=b"GET /2 HTTP/1.1")
         )
         upstream = await the.upstream.accept()
         for target in (b"/a", b"/2"):
