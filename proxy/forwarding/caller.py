@@ -269,10 +269,7 @@ class CallerProtocol(RequestHandler):
         return task
 
     async def drain(self, idle_seconds: float) -> bool:
-        """Wait until what was written is taken; False if nothing was for `idle_seconds`.
-
-        Raises ConnectionError if the caller left.
-        """
+        """Wait until all is taken; False if nothing was for so long. Raises ConnectionError."""
         left = untaken_bytes(self.transport)
         while True:
             try:
@@ -280,6 +277,8 @@ class CallerProtocol(RequestHandler):
                     await self._drain_helper()
                 return True
             except TimeoutError:
+                # The timeout has cancelled it; waiting for it again would end at once.
+                self._drain_waiter = None
                 before, left = left, untaken_bytes(self.transport)
                 if left >= before:
                     return False
