@@ -25,6 +25,16 @@ REQUESTS = 2500
 REQUEST = b"GET /" + b"x" * 400 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+async def answers(address: Path) -> bool:
+    """Say whether somebody listens on a socket file."""
+    try:
+        _, writer = await asyncio.open_unix_connection(address)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    writer.close()
+    return True
+
+
 @asynccontextmanager
 async def unread(
     folder: Path, upstream: str = "http://127.0.0.1:9"
@@ -46,7 +56,8 @@ async def unread(
     os.close(writer)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not address.is_socket():
+            # The file is there a moment before anybody listens on it.
+            while not await answers(address):
                 assert process.returncode is None
                 await asyncio.sleep(POLL_SECONDS)
         yield process, address, reader
