@@ -88,7 +88,7 @@ class ProxyError(Exception):
 
     `status` and `proxy_status` override the fault's own where the truth is finer (405 for TRACE,
     `dns_error` for a name that does not resolve). `retry_after_seconds` is rounded up by the
-    gateway.
+    gateway. `limit` names the bound that was reached, where it was one: a key of the configuration.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class ProxyError(Exception):
         status: int | None = None,
         proxy_status: str | None = None,
         retry_after_seconds: float | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(f"{fault.value}: {detail}")
         kind = KINDS[fault]
@@ -108,6 +109,7 @@ class ProxyError(Exception):
         self.status = status or kind.status
         self.proxy_status = proxy_status or kind.proxy_status
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
         self.wants_retry_after = kind.retry or retry_after_seconds is not None
 
     @property

@@ -220,6 +220,8 @@ class Timeouts(Section):
     """From the last byte of the request to the head of the answer."""
     idle_seconds: Seconds = 60
     """Between bytes of a body, either way."""
+    tunnel_idle_seconds: Seconds = 3600
+    """Between bytes of a WebSocket, whichever way."""
 
 
 class Upstream(Section):
@@ -252,6 +254,8 @@ class Upstream(Section):
     """After a 401: `renew` drops the refused token, gets another and sends once more."""
     replay_body_bytes_max: CountOrZero = 65536
     """A longer or unfinished body is not sent twice; the 401 passes."""
+    upgrades: list[Literal["websocket"]] = Field(default=["websocket"])
+    """The protocols that may be switched to; others go on as plain HTTP. `[]`: none."""
     forwarded_headers: Literal["pass", "drop", "replace", "append"] = "pass"
     """What becomes of the caller's `X-Forwarded-*` and `Forwarded`."""
     timeouts: Timeouts = Timeouts()

@@ -36,8 +36,6 @@ NOT_YET = frozenset(
         "assertion_audience",
         "assertion_lifetime_seconds",
         "client_assertion_file",
-        "upgrades",
-        "tunnel_idle_seconds",
         "grant",
         "client_secret_jwt",
         "private_key_jwt",

@@ -10,34 +10,38 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
+from proxy.forwarding.message import last_chunk
+from proxy.forwarding.refusal import body_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.streams import StreamReader
-
     from proxy.config.schema import Timeouts
     from proxy.forwarding.connection import UpstreamConnection
     from proxy.forwarding.head import RequestHead
-
-_LAST_CHUNK = b"0\r\n\r\n"
+    from proxy.forwarding.incoming import IncomingBody
 
 
 class RequestBody:
-    """The body of a request that has one. `sent_bytes` counts what the caller gave."""
+    """The body of a request that has one. `sent_bytes` counts what the caller gave.
+
+    `kept_back` are names in lower case that must not go on as trailers.
+    """
 
     def __init__(
         self,
         head: RequestHead,
-        content: StreamReader,
+        incoming: IncomingBody,
         *,
         replay_bytes_max: int,
         bytes_max: int | None,
         timeouts: Timeouts,
+        kept_back: frozenset[bytes],
         now: Callable[[], float],
     ) -> None:
-        self._content = content
+        self._incoming = incoming
         self._chunked = head.chunked
+        self._kept_back = head.connection_options | kept_back
         self._expects_continue = head.expects_continue
         self._replay_bytes_max = replay_bytes_max
         self._bytes_max = bytes_max
@@ -48,7 +52,7 @@ class RequestBody:
         self._patience: asyncio.Timeout | None = None
         self.sent_bytes = 0
         if bytes_max is not None and (head.content_length or 0) > bytes_max:
-            raise _too_large()
+            raise body_too_large()
 
     @property
     def replayable(self) -> bool:
@@ -62,25 +66,26 @@ class RequestBody:
         """
         data = self._copy
         if not self._ended:
-            if not self._content.is_eof():
+            if not self._incoming.complete:
                 return None
-            data = self._content.read_nowait()
+            data = self._incoming.take()
             self._take(data)
             self._ended = True
         if data is None:
             return None
-        return self._framed(data) + (_LAST_CHUNK if self._chunked else b"")
+        return self._framed(data) + self._end() if self._chunked else data
 
     async def pump(self, connection: UpstreamConnection) -> None:
         """Send what comes until it ends. Its failure becomes the exchange's."""
         try:
             while data := await self._next(connection):
                 self._take(data)
-                connection.write(self._framed(data))
-                await connection.drain(self._timeouts.idle_seconds)
+                connection.write(self._framed(data) if self._chunked else data)
+                if connection.writing_paused:
+                    await connection.drain(self._timeouts.idle_seconds)
             self._ended = True
             if self._chunked:
-                connection.write(_LAST_CHUNK)
+                connection.write(self._end())
             connection.request_sent = True
             connection.sent_at = self._now()
             connection.expect_by(
@@ -93,23 +98,23 @@ class RequestBody:
             connection.fail(
                 ProxyError(Fault.BAD_REQUEST, "the request's body came to a halt", status=408)
             )
-        except Exception:  # noqa: BLE001 - aiohttp's set_exception brings whatever ended the body
-            connection.fail(ProxyError(Fault.BAD_REQUEST, "the request's body broke off"))
 
     async def _next(self, connection: UpstreamConnection) -> bytes:
-        content = self._content
-        if content.at_eof():
+        incoming = self._incoming
+        if incoming.here:
+            return incoming.take()
+        if incoming.complete:
             return b""
         if self._expects_continue:
             # The caller waits for the upstream's word: that is what the exchange's deadline is for.
             async with asyncio.timeout(None) as self._patience:
-                data = await content.readany()
+                data = await incoming.read()
             self._expects_continue = False
             return data
         # While the caller is waited for, the upstream owes nothing.
         connection.expect_no_more()
         async with asyncio.timeout(self._timeouts.idle_seconds):
-            return await content.readany()
+            return await incoming.read()
 
     def go_ahead(self, connection: UpstreamConnection) -> None:
         """Take note of the upstream's 100: from now on the caller is waited for."""
@@ -120,7 +125,7 @@ class RequestBody:
     def _take(self, data: bytes) -> None:
         self.sent_bytes += len(data)
         if self._bytes_max is not None and self.sent_bytes > self._bytes_max:
-            raise _too_large()
+            raise body_too_large()
         if self._copy is not None:
             if self.sent_bytes > self._replay_bytes_max:
                 self._copy = None
@@ -128,10 +133,7 @@ class RequestBody:
                 self._copy += data
 
     def _framed(self, data: bytes) -> bytes:
-        if not self._chunked:
-            return data
         return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
-
-def _too_large() -> ProxyError:
-    return ProxyError(Fault.BODY_TOO_LARGE, "the body exceeds limits.body_bytes_max")
+    def _end(self) -> bytes:
+        return last_chunk(self._incoming.trailers, self._kept_back)

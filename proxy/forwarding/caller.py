@@ -1,299 +1,277 @@
-"""The callers' side: aiohttp's low-level server, with the parts replaced that a proxy needs other.
+"""One caller's connection: requests in, one after another, each answered before the next is read.
 
-All that is taken from aiohttp's insides is here, each with its reason:
+It stands on aiohttp's low-level server (`server.py`) and its protocol's flow control, and does for
+itself what a proxy needs otherwise than aiohttp's `RequestHandler` does it; each of these has
+tests:
 
-- `CallerRequest` instead of `BaseRequest`: a proxy reads the raw head and nothing else; parsing
-  URL, cookies and the like would cost a fifth of a request's time.
-- `start`, the connection's loop: what goes to the caller is written as bytes while it comes, so
-  there is no `Response` to prepare; the handler runs in the connection's own task (aiohttp makes
-  one per request), which is cancelled when the caller leaves; and what follows a declined upgrade
-  or a body that was not read can never be taken for a request.
-- `data_received`: a broken body must reach the handler that is reading it (aiohttp queues the
-  error as the next request, and the handler waits for ever); a head is limited as a whole, in size
-  and in time (aiohttp limits each line).
-- Malformed requests get our problem+json, nothing of theirs echoed (aiohttp echoes them).
-- Connections are limited in number.
+- What goes to the caller is written as bytes while it comes; there is no `Response` to prepare.
+- The handler runs in the connection's own task, which is cancelled when the caller leaves.
+- Requests are cut out of the stream one at a time, so that an answer keeps its place before what
+  is wrong with the next request, what follows a body or a declined upgrade is found again, and
+  trailers are trailers (aiohttp takes the last one for a field of the next request).
+- A broken body reaches the handler that is reading it (aiohttp lets it wait for ever).
+- A head is bounded as a whole, in size and in time (aiohttp bounds each line).
+- A caller that shuts down its sending side gets its answer; one that is gone ends its request.
+- Malformed requests get our problem+json, nothing of theirs echoed. Connections are counted.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.tcp_helpers import tcp_keepalive
 
 from proxy.errors import Fault, ProxyError
-from proxy.forwarding.backlog import untaken_bytes
+from proxy.forwarding.caller_connection import CallerConnection
 from proxy.forwarding.caller_request import CallerRequest
-from proxy.forwarding.refusal import head_too_large, head_too_slow, size_of_head, what_was_wrong
-from proxy.forwarding.reset import reset
+from proxy.forwarding.chunked import ChunkedReader
+from proxy.forwarding.departure import is_gone
+from proxy.forwarding.head_reader import misplaced_control
+from proxy.forwarding.incoming import IncomingBody
+from proxy.forwarding.refusal import broken_body, head_too_large, head_too_slow
 
 if TYPE_CHECKING:
-    from aiohttp.streams import StreamReader
+    import asyncio
 
+    from proxy.forwarding.head import RequestHead
     from proxy.forwarding.server import CallerServer
 
-LINGER_SECONDS = 10.0
-"""How long what a caller still sends is taken in, or what it does not take is kept, at the end."""
+BACKLOG_BYTES_MAX = 65536
+"""So much of what comes behind a request is kept until its turn; then the caller has to wait."""
+
+_LINE_ENDS = re.compile(rb"(?:\r\n)+")
 
 
-class CallerProtocol(RequestHandler):
-    """One caller's connection."""
+class CallerProtocol(CallerConnection):
+    """See the module's docstring."""
 
     __slots__ = (
-        "_head_bytes",
-        "_lingering",
-        "_long_reads",
+        "_backlog",
+        "_body",
+        "_holds_backlog",
+        "_idle_timer",
+        "_idle_until",
+        "_scanned",
         "_server",
-        "_timer",
+        "_waiter",
         "is_socket_file",
         "peer",
     )
 
-    _server: CallerServer
-
     def __init__(self, server: CallerServer, loop: asyncio.AbstractEventLoop) -> None:
-        limits = server.limits
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=limits.keepalive_seconds,
-            logger=server.library_log,
-            access_log=None,  # type: ignore[arg-type]
-            # The whole head is limited below; a single line may be as long as that.
-            max_line_size=limits.head_bytes_max,
-            max_field_size=limits.head_bytes_max,
-            max_headers=limits.header_fields_max,
-            auto_decompress=False,
-            read_bufsize=65536,
-        )
+        super().__init__(loop)
         self._server = server
-        self._head_bytes = 0
-        # Ends a head that does not come, or an end that is not taken.
-        self._timer: asyncio.TimerHandle | None = None
-        self._lingering = False
-        self._long_reads = False
+        # What came and is not looked at yet, and how much of it holds no end of a head.
+        self._backlog = b""
+        self._scanned = 0
+        self._holds_backlog = False
+        self._body: IncomingBody | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_until = 0.0
         self.is_socket_file = False
         self.peer = ""
+
+    # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or turn it away when there are too many."""
         super().connection_made(transport)
+        assert self.transport is not None
+        tcp_keepalive(self.transport)
         name = transport.get_extra_info("peername")
         self.is_socket_file = not isinstance(name, tuple)
         self.peer = "127.0.0.1" if self.is_socket_file else name[0]
-        self._server.connections_open += 1
-        if self._server.connections_open > self._server.limits.connections_max:
+        if not self._server.opened(self):
             error = ProxyError(
-                Fault.OVERLOADED, "limits.connections_max is reached", retry_after_seconds=1
+                Fault.OVERLOADED,
+                "limits.connections_max is reached",
+                retry_after_seconds=1,
+                limit="connections_max",
             )
-            transport.write(self._server.unparsed(error))  # type: ignore[attr-defined]
+            self.transport.write(self._server.unparsed(error))
             # No lingering: it would hold one more of what there is too little of.
             self.force_close()
+            return
+        self._task_handler = self._loop.create_task(self._serve())
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go."""
-        self._server.note_closed()
+        """Let go, and end what is being answered."""
+        self._server.closed(self)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self._body is not None:
+            self._body.fail(broken_body("broke off"))
         super().connection_lost(exc)
-        self._stop_timer()
 
-    async def start(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        """Take what came: of the body that is being received, or of what comes next."""
+        if self.lingering:
+            return
+        body = self._body
+        if body is not None:
+            data = body.feed(data)
+            if not body.complete:
+                return
+            self._body = None
+            if not data:
+                return
+        self._backlog = self._backlog + data if self._backlog else data
+        if self._waiter is not None:
+            self._wake()
+        elif len(self._backlog) > BACKLOG_BYTES_MAX and not self._holds_backlog:
+            self._holds_backlog = True
+            self.hold(True)
+
+    def eof_received(self) -> bool:
+        """See whether the caller is gone or waits for its answers; True keeps the connection."""
+        transport = self.transport
+        if self.lingering or transport is None:
+            return False
+        self.ended = True
+        if self._body is not None:
+            # Whoever reads it says so; a caller that is gone does not hear it.
+            self._body.fail(broken_body("ended before its end"))
+            return True
+        if not self.busy and not self._backlog:
+            return False
+        if self._waiter is not None:
+            self._wake()
+        elif is_gone(transport):
+            return False
+        self.look_after_later()
+        return True
+
+    # The connection's task.
+
+    async def _serve(self) -> None:
         """Answer one request after another until one of the two sides has had enough."""
-        loop = self._loop
         server = self._server
         try:
-            while not self._force_close:
+            while not self.closing:
                 if self._paused and not await self._has_caught_up():
                     return
-                if not self._messages:
-                    await self._next_arrival()
-                message, content = self._next_message()
-                if isinstance(message, _ErrInfo):
-                    self.refuse(what_was_wrong(message.exc))
+                block = self._next_head()
+                if self._holds_backlog and (block is None or not self._backlog):
+                    self._holds_backlog = False
+                    self.hold(False)
+                if block is None:
+                    if self.ended or self.closing:
+                        return
+                    await self._arrival()
+                    continue
+                request = CallerRequest(block, self)
+                self.busy = True
+                keep = await server.handle(request)
+                self.busy = False
+                body = request.body
+                unread = body is not None and not body.complete
+                if not keep or unread or self.closing:
+                    if unread or self._backlog or request.head is None:
+                        self.linger()
                     return
-                if self._long_reads and size_of_head(message) > server.limits.head_bytes_max:
-                    self.refuse(head_too_large())
-                    return
-                request = CallerRequest(message, content, self)
-                self._current_request = request  # type: ignore[assignment]
-                self._request_in_progress = True
-                self._tell_of_broken_body()
-                try:
-                    keep = await server.handle(request)
-                finally:
-                    self._current_request = None
-                    self._request_in_progress = False
-                if not keep or self._close or (self._upgraded and not self._messages):
-                    if self._messages or not content.is_eof():
-                        self._linger()
-                    return
-                self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
-                if self._keepalive_handle is None:
-                    self._keepalive_handle = loop.call_at(
-                        self._next_keepalive_close_time, self._process_keepalive
-                    )
         finally:
-            if self.transport is not None and not self._lingering:
+            if self.transport is not None and not self.lingering:
                 self.force_close()
 
-    async def _next_arrival(self) -> None:
-        """Wait for a request; the time of one whose head has begun is running."""
-        if self._head_bytes:
-            self._start_timer()
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _next_head(self) -> bytes | None:
+        """Cut the next head out of what came; None if it is not complete, or was refused."""
+        backlog = self._backlog
+        if not backlog:
+            return None
+        if backlog[:2] == b"\r\n" and not self._scanned:
+            # Line ends before a request are no head (RFC 9112 §2.2).
+            ends = _LINE_ENDS.match(backlog)
+            backlog = self._backlog = backlog[ends.end() :] if ends else backlog
+        head_bytes_max = self._server.limits.head_bytes_max
+        found = backlog.find(b"\r\n\r\n", max(self._scanned - 3, 0))
+        if found > head_bytes_max or (found < 0 and len(backlog) > head_bytes_max):
+            self.refuse(head_too_large())
+            return None
+        if found < 0:
+            # What can be seen to be wrong already is not waited for.
+            if misplaced_control(backlog, self._scanned):
+                self.refuse(ProxyError(Fault.BAD_REQUEST, "what came is not HTTP/1.1"))
+            self._scanned = len(backlog)
+            return None
+        self._backlog = backlog[found + 4 :]
+        self._scanned = 0
+        if self.timer is not None:
+            self.stop_timer()
+        return backlog[:found]
 
-    def _next_message(self) -> tuple[Any, StreamReader]:
-        """Take the next request in line, and let the parser go on if it had paused for us."""
-        message, content = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        return message, content
+    async def _arrival(self) -> None:
+        """Wait for more; a head that has begun has only so much time, and so has its beginning."""
+        loop = self._loop
+        if self._backlog:
+            if self.timer is None:
+                self.timer = loop.call_later(
+                    self._server.limits.head_seconds, self._head_is_too_slow
+                )
+        else:
+            self._idle_until = loop.time() + self._server.limits.keepalive_seconds
+            if self._idle_timer is None:
+                self._idle_timer = loop.call_at(self._idle_until, self._close_idle)
+        waiter = self._waiter = loop.create_future()
+        await waiter
+
+    def read_head(self, request: CallerRequest) -> RequestHead:
+        """Read the head, and begin to receive the body behind it. Raises `ProxyError`."""
+        limits = self._server.limits
+        head = request.head = self._server.heads.read(request.block)
+        if head.content_length or head.chunked:
+            chunked = None
+            if head.chunked:
+                chunked = ChunkedReader(
+                    trailer_bytes_max=limits.head_bytes_max, fields_max=limits.header_fields_max
+                )
+            body = request.body = IncomingBody(
+                self._loop, self.hold, length=head.content_length or 0, chunked=chunked
+            )
+            if self._backlog:
+                self._backlog = body.feed(self._backlog)
+            if not body.complete:
+                self._body = body
+                if self.ended:
+                    body.fail(broken_body("ended before its end"))
+        return head
 
     async def _has_caught_up(self) -> bool:
         """Wait until the caller has taken its answers: who reads nothing gets no more of them."""
         try:
-            caught_up = await self.drain(self._keepalive_timeout)
+            caught_up = await self.drain(self._server.limits.keepalive_seconds)
         except ConnectionError:
             return False
         if not caught_up:
             self.break_off()
         return caught_up
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what came; see the module's docstring."""
-        if self._lingering:
-            return
-        current = self._current_request
-        in_body = current is not None and not current.content.is_eof()
-        queued = len(self._messages)
-        super().data_received(data)
-        if current is not None:
-            self._long_reads = True
-            self._tell_of_broken_body()
-        if len(self._messages) > queued:
-            self._long_reads |= len(data) + self._head_bytes > self._server.limits.head_bytes_max
-            self._head_bytes = 0
-            self._stop_timer()
-        elif not in_body:
-            self._take_note_of_head(data)
-
-    def _take_note_of_head(self, data: bytes) -> None:
-        """Bound a head that is not complete, in size and in time."""
-        if not self._head_bytes and not data.strip(b"\r\n"):
-            # Line breaks behind a body are no head (RFC 9112 §2.2).
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > self._server.limits.head_bytes_max:
-            if self._request_in_progress:
-                # The answer that is under way comes first; then the connection ends.
-                self.close()
-            else:
-                self.refuse(head_too_large())
-        elif not self._request_in_progress:
-            self._start_timer()
-
-    def _tell_of_broken_body(self) -> None:
-        """Tell the handler that its request's body is broken.
-
-        Nothing else can follow an unfinished body but the parser's report of that.
-        """
-        current = self._current_request
-        if (
-            current is not None
-            and self._messages
-            and not current.content.is_eof()
-            and isinstance(self._messages[-1][0], _ErrInfo)
-        ):
-            current.content.set_exception(
-                ProxyError(Fault.BAD_REQUEST, "the framing of the request's body is broken")
-            )
-
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request, and close."""
         if self.transport is not None:
             self.transport.write(self._server.unparsed(error))
-        self._linger()
+        self.linger()
 
-    def _linger(self) -> None:
-        """Send no more, and drop what still comes until the caller has seen the end.
+    def _head_is_too_slow(self) -> None:
+        self.timer = None
+        self.refuse(head_too_slow())
+        self._wake()
 
-        A close with unread bytes is a reset, and a reset may overtake the answer on its way.
-        """
-        transport = self.transport
-        if transport is None or transport.is_closing():
+    def _close_idle(self) -> None:
+        """Close a connection that is idle for its time; look again later at one that was not."""
+        self._idle_timer = None
+        if self._waiter is None or self._backlog:
+            # Its next wait sets the timer again.
             return
-        self._lingering = True
-        transport.write_eof()
-        self._end_in_time(transport)
-        # A transport that is paused would not see the caller's end.
-        self._resume_transport_reading()
-        # aiohttp's loop ends.
-        self.close()
-
-    def force_close(self) -> None:
-        """Close, and wait only so long for a caller that does not take what was written."""
-        transport = self.transport
-        super().force_close()
-        if transport is not None and transport.get_write_buffer_size():
-            self._end_in_time(transport)
-
-    def _end_in_time(self, transport: asyncio.Transport, before: int | None = None) -> None:
-        """Break the end off when `LINGER_SECONDS` pass in which the caller takes nothing."""
-        self._stop_timer()
-        left = untaken_bytes(transport)
-        if before is None or 0 < left < before:
-            self._timer = self._loop.call_later(LINGER_SECONDS, self._end_in_time, transport, left)
-        else:
-            reset(transport)
-
-    def break_off(self) -> None:
-        """End the connection so that what was sent cannot be taken for the whole."""
-        if self.transport is not None and not self.transport.is_closing():
-            reset(self.transport)
-
-    def end(self) -> asyncio.Task[None] | None:
-        """End the connection now; return the task that is to be waited for."""
-        task = self._task_handler
-        if self._request_in_progress:
-            self.break_off()
+        if self._loop.time() < self._idle_until:
+            self._idle_timer = self._loop.call_at(self._idle_until, self._close_idle)
         else:
             self.force_close()
-        if task is not None:
-            task.cancel()
-        return task
 
-    async def drain(self, idle_seconds: float) -> bool:
-        """Wait until all is taken; False if nothing was for so long. Raises ConnectionError."""
-        left = untaken_bytes(self.transport)
-        while True:
-            try:
-                async with asyncio.timeout(idle_seconds):
-                    await self._drain_helper()
-                return True
-            except TimeoutError:
-                # The timeout has cancelled it; waiting for it again would end at once.
-                self._drain_waiter = None
-                before, left = left, untaken_bytes(self.transport)
-                if left >= before:
-                    return False
-
-    def _head_too_slow(self) -> None:
-        self._timer = None
-        self.refuse(head_too_slow())
-
-    def _start_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(
-                self._server.limits.head_seconds, self._head_too_slow
-            )
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

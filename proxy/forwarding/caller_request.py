@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aiohttp.http_parser import RawRequestMessage
-    from aiohttp.streams import StreamReader
+from proxy.telemetry.upstream import METHODS, OTHER
 
+if TYPE_CHECKING:
     from proxy.forwarding.caller import CallerProtocol
+    from proxy.forwarding.head import RequestHead
+    from proxy.forwarding.incoming import IncomingBody
 
 
 class CallerRequest:
-    """A request as the server hands it over: raw head, body stream, and the way back."""
+    """A request's head as it came, its body if it has one, and the way back.
 
-    __slots__ = ("content", "message", "protocol")
+    `head` is None until it was read (by `CallerProtocol.read_head`), and `body` with it.
+    """
 
-    def __init__(
-        self, message: RawRequestMessage, content: StreamReader, protocol: CallerProtocol
-    ) -> None:
-        self.message = message
-        self.content = content
+    __slots__ = ("block", "body", "head", "protocol")
+
+    def __init__(self, block: bytes, protocol: CallerProtocol) -> None:
+        self.block = block
         self.protocol = protocol
+        self.head: RequestHead | None = None
+        self.body: IncomingBody | None = None
 
-    def _cancel(self, error: BaseException) -> None:
-        self.content.set_exception(error)
+    @property
+    def method(self) -> str:
+        """The method; `_OTHER` for an unknown one in a head that could not be read."""
+        if self.head is not None:
+            return self.head.method
+        method = self.block.partition(b" ")[0].decode("ascii", "replace")
+        return method if method in METHODS else OTHER

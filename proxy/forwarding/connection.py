@@ -48,7 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadline_detail = ""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = FOREVER
-        self._writing_paused = False
+        self.writing_paused = False
         self._reading_paused = False
         self._eof_seen = False
         self.answer = AnswerParser(head_bytes_max=head_bytes_max, fields_max=fields_max)
@@ -95,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
 
         An upstream that takes nothing for `idle_seconds` fails the exchange; a slow one does not.
         """
-        while self._writing_paused and self._transport is not None:
+        while self.writing_paused and self._transport is not None:
             left = untaken_bytes(self._transport)
             drained = self._drained = self._loop.create_future()
             await asyncio.wait({drained}, timeout=idle_seconds)
@@ -244,11 +244,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the upstream is slower than we."""
-        self._writing_paused = True
+        self.writing_paused = True
 
     def resume_writing(self) -> None:
         """Let the writer go on."""
-        self._writing_paused = False
+        self.writing_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 

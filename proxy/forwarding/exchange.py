@@ -59,13 +59,14 @@ class Exchange:
         self._timeouts = lane.route.upstream.timeouts
         self._pump: asyncio.Task[None] | None = None
         self._body: RequestBody | None = None
-        if head.chunked or head.content_length:
+        if request.body is not None:
             self._body = RequestBody(
                 head,
-                request.content,
+                request.body,
                 replay_bytes_max=lane.route.upstream.replay_body_bytes_max,
                 bytes_max=lane.limits.body_bytes_max,
                 timeouts=self._timeouts,
+                kept_back=lane.route.drop_with_token,
                 now=lane.now,
             )
         self.connection: UpstreamConnection | None = None
@@ -232,7 +233,7 @@ class Exchange:
                 self.answer_bytes += len(piece)
                 data += b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
             if ended and chunked:
-                data += message.last_chunk(came.trailers, answer)
+                data += message.last_chunk(came.trailers, answer.named)
             transport = protocol.transport
             if transport is None:
                 # The caller has left; the server cancels this task at its next wait.

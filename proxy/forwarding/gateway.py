@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from proxy.config.addresses import TcpAddress
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
-from proxy.forwarding import head as request_head
 from proxy.forwarding.admission import refuse_foreign_pages, refuse_loop
 from proxy.forwarding.exchange import Exchange, Lane
 from proxy.forwarding.pool import Pool
@@ -24,8 +23,6 @@ from proxy.network import Resolver, TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp.http_parser import RawRequestMessage
 
     from proxy.config.addresses import Address
     from proxy.config.schema import Config
@@ -79,7 +76,7 @@ class Gateway:
                 facts=facts,
                 tokens=tokens,
                 limits=config.limits,
-                via=f"Via: 1.1 {pseudonym}\r\n".encode("ascii"),
+                via=f"Via: 1.1 {pseudonym}".encode("ascii"),
                 now=loop.time,
                 draining=self._is_draining,
             )
@@ -92,7 +89,6 @@ class Gateway:
             self.handle,
             limits=config.limits,
             unparsed=self._unparsed,
-            library_log=telemetry.log.library("aiohttp.server"),
         )
 
     async def handle(self, request: CallerRequest) -> bool:
@@ -101,21 +97,14 @@ class Gateway:
         Raises nothing but `CancelledError`, when the caller has left.
         """
         started_at = self._now()
-        message = request.message
         facts = self._nobody
         exchange: Exchange | None = None
-        head: RequestHead | None = None
         trouble: ProxyError | None = None
         own_status = CALLER_LEFT
         self.in_flight += 1
         try:
             self._admit()
-            head = request_head.read(
-                message.method,
-                message.path.encode("utf-8", "surrogateescape"),
-                message.version,
-                message.raw_headers,
-            )
+            head = request.protocol.read_head(request)
             if head.max_forwards == 0:
                 own_status = 200
                 return self._answer_options(request)
@@ -125,14 +114,14 @@ class Gateway:
             exchange = Exchange(request, head, self._lanes[route.name], target)
             facts.in_flight += 1
             try:
-                keep_alive = await exchange.run(keep_alive=self._may_keep(message, head))
+                keep_alive = await exchange.run(keep_alive=head.keep_alive)
             finally:
                 facts.in_flight -= 1
                 exchange.end()
         except ProxyError as error:
             trouble = error
             own_status = error.status
-            keep_alive = self._answer(request, head, exchange, facts, error)
+            keep_alive = self._answer(request, exchange, facts, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours ends one request, not more
             self._log.exception(
                 "internal_error", "a fault of this proxy broke off a request", error
@@ -147,7 +136,6 @@ class Gateway:
             note(
                 self._log,
                 request,
-                head,
                 exchange,
                 facts,
                 own_status=own_status,
@@ -203,16 +191,6 @@ class Gateway:
             refuse_foreign_pages(head)
         return found
 
-    def _may_keep(self, message: RawRequestMessage, head: RequestHead) -> bool:
-        """Say whether a caller's connection may be used again after this request.
-
-        aiohttp would read the trailer of a chunked body into the next request's head, and lose
-        what is pipelined behind an upgrade that is declined.
-        """
-        return not (
-            message.should_close or head.chunked or message.upgrade or self._drained is not None
-        )
-
     def _answer_options(self, request: CallerRequest) -> bool:
         """Answer OPTIONS that is to go no further (RFC 9110 §7.6.2)."""
         if request.protocol.transport is not None:
@@ -222,7 +200,6 @@ class Gateway:
     def _answer(
         self,
         request: CallerRequest,
-        head: RequestHead | None,
         exchange: Exchange | None,
         facts: UpstreamFacts,
         error: ProxyError,
@@ -232,12 +209,14 @@ class Gateway:
         if exchange is not None and exchange.answer_begun:
             request.protocol.break_off()
             return False
+        head = request.head
         # A body that was not read would be taken for the next request.
         keep_alive = (
             head is not None
             and error.fault is not Fault.BAD_REQUEST
-            and self._may_keep(request.message, head)
-            and request.content.is_eof()
+            and head.keep_alive
+            and self._drained is None
+            and (request.body is None or request.body.complete)
         )
         transport = request.protocol.transport
         if transport is not None:
@@ -247,7 +226,7 @@ class Gateway:
                     facts.name,
                     minor=1 if head is None else head.minor,
                     close=not keep_alive,
-                    to_head=request.message.method == "HEAD",
+                    to_head=request.method == "HEAD",
                 )
             )
         return keep_alive

@@ -14,7 +14,6 @@ from proxy.errors import Fault, ProxyError
 from proxy.forwarding.head import (
     HARMLESS_OPTIONS,
     HOP_BY_HOP,
-    HOST_PLACE,
     ORDINARY_CONNECTION,
     Field,
     RequestHead,
@@ -43,30 +42,46 @@ _NO_TRAILERS = HOP_BY_HOP | {
 
 
 def outbound(
-    head: RequestHead, route: Route, target: bytes, token: Token | None, *, peer: str, via: bytes
+    head: RequestHead,
+    route: Route,
+    target: bytes,
+    token: Token | None,
+    *,
+    peer: str,
+    via: bytes,
+    websocket: bool = False,
 ) -> bytes:
-    """Return the head to send upstream. `peer` is the caller's address, `via` our own line."""
-    drop = route.drop if token is None else route.drop_with_token
-    if drop:
-        names = head.lines
-        if head.has_underscores:
-            # X_Api_Key becomes X-Api-Key behind servers that merge the two.
-            names = [each for each in names if each[0].replace(b"_", b"-") not in drop]
-        lines = [line for lower, line in names if lower not in drop]
-    else:
-        lines = [line for _, line in head.lines]
-    place = lines.index(HOST_PLACE[1])
+    """Return the head to send upstream.
+
+    `peer` is the caller's address, `via` our own line; `websocket` asks for the switch to it.
+    """
+    lines = head.lines.copy()
     if route.preserve_host and head.authority is not None:
-        lines[place] = b"Host: " + head.authority + b"\r\n"
+        lines[head.host_at] = b"Host: " + head.authority
     else:
-        lines[place] = route.host_line
+        lines[head.host_at] = route.host_line
+    drop = route.drop if token is None else route.drop_with_token
+    if head.has_underscores or not drop.isdisjoint(head.names):
+        # X_Api_Key becomes X-Api-Key behind servers that merge the two.
+        lines = [
+            line
+            for name, line in zip(head.names, lines, strict=True)
+            if name not in drop and name.replace(b"_", b"-") not in drop
+        ]
     if route.forwarded_headers != "pass":
         lines = _with_forwarded(head, route, lines, peer)
-    lines.append(route.set_lines)
+    lines.extend(route.set_lines)
     lines.append(via)
+    if websocket:
+        lines.append(b"Connection: Upgrade")
+        lines.append(b"Upgrade: websocket")
     if token is not None:
-        lines.append(token.header + b": " + token.credential + b"\r\n")
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (head.method.encode("ascii"), target, b"".join(lines))
+        lines.append(token.header + b": " + token.credential)
+    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (
+        head.method.encode("ascii"),
+        target,
+        b"\r\n".join(lines),
+    )
 
 
 def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: str) -> list[bytes]:
@@ -86,16 +101,14 @@ def _with_forwarded(head: RequestHead, route: Route, lines: list[bytes], peer: s
     if mode == "append":
         chain = b", ".join([*came.get(b"x-forwarded-for", []), peer.encode("ascii", "replace")])
         kept = [line for line in lines if not _dashed(line).startswith(b"x-forwarded-for:")]
-        kept.append(b"X-Forwarded-For: " + chain + b"\r\n")
+        kept.append(b"X-Forwarded-For: " + chain)
         kept.extend(
-            own[name] + b"\r\n"
-            for name in (b"x-forwarded-proto", b"x-forwarded-host")
-            if name not in came
+            own[name] for name in (b"x-forwarded-proto", b"x-forwarded-host") if name not in came
         )
         return kept
     kept = [line for line in lines if not _dashed(line).startswith(_FORWARDED)]
     if mode == "replace":
-        kept.extend(line + b"\r\n" for line in own.values())
+        kept.extend(own.values())
     return kept
 
 
@@ -197,13 +210,19 @@ def interim(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(answer.lines))
 
 
-def last_chunk(trailers: Sequence[Field], answer: AnswerHead) -> bytes:
-    """Return the end of a chunked body with its trailer section (RFC 9112 §7.1.2)."""
+def last_chunk(trailers: Sequence[Field], kept_back: frozenset[bytes]) -> bytes:
+    """Return the end of a chunked body with its trailer section (RFC 9112 §7.1.2).
+
+    `kept_back`: names in lower case that `Connection` has named, or that are ours to set.
+    """
     if not trailers:
         return b"0\r\n\r\n"
     lines = [
         name + b": " + value + b"\r\n"
         for name, value in trailers
-        if name.lower() not in _NO_TRAILERS and name.lower() not in answer.named
+        if (lower := name.lower()) not in kept_back
+        # X_Sum becomes X-Sum behind servers that merge the two.
+        and (merged := lower.replace(b"_", b"-")) not in kept_back
+        and merged not in _NO_TRAILERS
     ]
     return b"0\r\n%b\r\n" % b"".join(lines)

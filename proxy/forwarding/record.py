@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from proxy.errors import ProxyError
     from proxy.forwarding.caller_request import CallerRequest
     from proxy.forwarding.exchange import Exchange
-    from proxy.forwarding.head import RequestHead
     from proxy.telemetry.log import Log
     from proxy.telemetry.upstream import Origin, UpstreamFacts
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 def note(
     log: Log,
     request: CallerRequest,
-    head: RequestHead | None,
     exchange: Exchange | None,
     facts: UpstreamFacts,
     *,
@@ -33,7 +31,8 @@ def note(
     if exchange is not None and exchange.answer_begun:
         origin = "upstream"
         status = exchange.status
-    method = request.message.method
+    head = request.head
+    method = request.method
     facts.request_finished(method, status, origin, seconds)
     if log.wants_access(status, origin):
         log.access(

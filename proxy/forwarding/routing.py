@@ -33,7 +33,7 @@ class Route:
         default_port = 443 if self.url.scheme == "https" else 80
         host = f"[{self.url.host}]" if ":" in self.url.host else self.url.host
         authority = host if self.url.port == default_port else f"{host}:{self.url.port}"
-        self.host_line = f"Host: {authority}\r\n".encode("ascii")
+        self.host_line = f"Host: {authority}".encode("ascii")
         self.preserve_host = upstream.host_header == "preserve"
         self.forwarded_headers = upstream.forwarded_headers
         self.prefix = upstream.match.path.rstrip("/").encode("ascii")
@@ -43,15 +43,16 @@ class Route:
         removed |= {each.lower().encode("ascii") for each in upstream.set_headers}
         self.drop = frozenset(removed)
         self.drop_with_token = self.drop | {self.credential_header, b"authorization"}
-        self.set_lines = b"".join(
-            f"{field}: {value}\r\n".encode() for field, value in upstream.set_headers.items()
-        )
+        self.set_lines = [
+            f"{field}: {value}".encode() for field, value in upstream.set_headers.items()
+        ]
         self.methods = None if upstream.methods is None else frozenset(upstream.methods)
         self._paths = (
             None
             if upstream.paths is None
             else tuple(path.rstrip("/").encode("ascii") for path in upstream.paths)
         )
+        self.websockets = "websocket" in upstream.upgrades
         self.renews = self.audience is not None and upstream.on_unauthorized == "renew"
 
     def check(self, head: RequestHead) -> None:
@@ -73,9 +74,7 @@ class Route:
         existing = self.upstream.existing_authorization
         if existing == "replace":
             return True
-        brought = any(
-            lower in {self.credential_header, b"authorization"} for lower, _ in head.lines
-        )
+        brought = self.credential_header in head.names or b"authorization" in head.names
         if brought and existing == "reject":
             raise ProxyError(
                 Fault.AUTHORIZATION_REFUSED,

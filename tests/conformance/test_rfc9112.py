@@ -170,7 +170,7 @@ async def test_a_broken_chunk_breaks_off_the_request_upstream(
                 rest = await upstream.rest()
             except ConnectionResetError:
                 rest = b""
-            assert not rest.endswith(b"0\r\n\r\n")
+            assert not rest.endswith(b"\r\n0\r\n\r\n")
             assert b"smuggled" not in rest
 
 

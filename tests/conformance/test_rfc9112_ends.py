@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conformance.bench import OK, eventually, request
 
-from proxy.forwarding.caller import LINGER_SECONDS
+from proxy.forwarding.caller_connection import LINGER_SECONDS
 
 if TYPE_CHECKING:
     from conformance.bench import Bench

@@ -186,7 +186,7 @@ async def test_nothing_that_was_sent_is_told_back(the: Bench) -> None:
         request(line=b"GET /%b/../ HTTP/1.1" % secret),
         request(b"X-A: \x00" + secret),
         b"GET /%b\r\n\r\n" % secret,
-        b"BREW /%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % secret,
+        b"BREW: /%b HTTP/1.1\r\nHost: localhost\r\n\r\n" % secret,
     ):
         answer = await (await the.caller()).asks(sent)
         assert answer.status >= 400

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conformance.bench import Bench, bench, eventually, request
 
-from proxy.forwarding import caller as callers_side
+from proxy.forwarding import caller_connection as callers_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable

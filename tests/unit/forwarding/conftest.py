@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.config.loader import load_text
-from proxy.forwarding import head as request_head
+from proxy.forwarding.head_reader import HeadReader
 from proxy.forwarding.routing import Route, Routes
 
 if TYPE_CHECKING:
@@ -63,9 +63,22 @@ def read_head() -> ReadHead:
         version: tuple[int, int] = (1, 1),
     ) -> RequestHead:
         hosts = [] if host is None else [(b"Host", host)]
-        return request_head.read(method, target, version, [*hosts, *fields])
+        return HeadReader(fields_max=128).read(
+            block(*hosts, *fields, target=target, method=method, version=version)
+        )
 
     return read
+
+
+def block(
+    *fields: Field,
+    target: bytes = b"/a",
+    method: str = "GET",
+    version: tuple[int, int] = (1, 1),
+) -> bytes:
+    """Return a head as it comes, without the empty line that ends it."""
+    line = b"%b %b HTTP/%d.%d" % (method.encode(), target, *version)
+    return b"\r\n".join([line, *(name + b": " + value for name, value in fields)])
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from unit.forwarding.conftest import block
 
 from proxy.errors import Fault, ProxyError
-from proxy.forwarding import head as request_head
+from proxy.forwarding.head_reader import HeadReader
 
 if TYPE_CHECKING:
     from unit.forwarding.conftest import ReadHead
@@ -27,11 +28,12 @@ FIXED = [
 ]
 TOKEN = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=8).map(str.encode)
 NAMES = st.one_of(TOKEN, st.sampled_from([*FIXED, b"X-A", b"Cookie", b"Authorization", b"Via"]))
-VALUES = st.binary(max_size=8).map(lambda raw: raw.translate(None, b"\r\n\0").strip(b" \t"))
+CONTROLS = bytes(each for each in range(33) if each not in b" \t") + b"\x7f"
+VALUES = st.binary(max_size=8).map(lambda raw: raw.translate(None, CONTROLS).strip(b" \t"))
 
 
 def names_of(head: RequestHead) -> list[bytes]:
-    return [lower for lower, _ in head.lines]
+    return head.names
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=12), st.lists(TOKEN, max_size=4))
@@ -46,7 +48,7 @@ def test_whatever_connection_names_and_only_that_is_gone(
         if name.lower() not in {b"host", b"expect", b"content-length", b"connection"}
     ]
     fields.append((b"Connection", b", ".join(options)))
-    head = request_head.read("GET", b"/a", (1, 1), [(b"Host", b"localhost"), *fields])
+    head = HeadReader(fields_max=128).read(block((b"Host", b"localhost"), *fields))
     gone = {name.lower() for name in FIXED} | {option.lower() for option in options} - {
         *(b"host", b"content-length", b"transfer-encoding", b"via")
     }
@@ -59,9 +61,7 @@ def test_whatever_connection_names_and_only_that_is_gone(
         if name.lower() not in gone
         and not (b"_" in name and name.lower().replace(b"_", b"-") in merged)
     ]
-    assert [line for _, line in head.lines[1:]] == [
-        name + b": " + value + b"\r\n" for name, value in stays
-    ]
+    assert head.lines[1:] == [name + b": " + value for name, value in stays]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_name_that_would_turn_into_framing_elsewhere_is_dropped(
     read_head: ReadHead, name: bytes
 ) -> None:
     head = read_head((name, b"1"), (b"X_Mine", b"2"))
-    assert [line for _, line in head.lines] == [b"", b"X_Mine: 2\r\n"]
+    assert head.lines[1:] == [b"X_Mine: 2"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_framing_is_read_once(
         [(b"Content-Length", b"")],
         [(b"Content-Length", b"+5")],
         [(b"Content-Length", b"-0")],
-        [(b"Content-Length", b"5 ")],
+        [(b"Content-Length", b"5 5")],
         [(b"Content-Length", b"\xb2")],
         [(b"Content-Length", b"0x5")],
         [(b"Content-Length", b"9" * 19)],
@@ -270,4 +270,4 @@ def test_an_expectation_that_nobody_knows_is_refused(read_head: ReadHead) -> Non
 def test_a_known_expectation_stays(read_head: ReadHead) -> None:
     head = read_head((b"expect", b"100-Continue"))
     assert head.expects_continue
-    assert head.lines[1] == (b"expect", b"expect: 100-Continue\r\n")
+    assert head.lines[1] == b"expect: 100-Continue"
