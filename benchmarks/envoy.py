@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from certificate import SERVER_NAME
 from process import running
 from surroundings import Contestant, Surroundings, found, get, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
@@ -19,8 +21,7 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 @contextmanager
 def credential_injector(around: Surroundings) -> Iterator[Contestant]:
     """Start Envoy with one worker; its other threads (main, logs) count with it."""
-    home = around.folder / "envoy"
-    home.mkdir()
+    home = Path(tempfile.mkdtemp(prefix="envoy-", dir=around.folder))
     file, admin_file = home / "envoy.json", home / "admin"
     file.write_text(json.dumps(_configuration(around)))
     command: list[str | Path] = [found("envoy"), "-c", file, "--concurrency", "1", "-l", "error"]
@@ -61,7 +62,7 @@ def _configuration(around: Surroundings) -> dict[str, Any]:
                 }
             ],
             "clusters": [
-                _cluster("upstream", around.upstream_port),
+                _cluster("upstream", around.upstream.port) | _tls(around.upstream.authority_file),
                 _cluster("authorization_server", around.token_port),
             ],
         },
@@ -116,6 +117,25 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
         "connect_timeout": "5s",
         "load_assignment": {"cluster_name": name, "endpoints": endpoints},
     }
+
+
+def _tls(authority_file: Path | None) -> dict[str, Any]:
+    """Return what a cluster with TLS has more: the certificate is verified, and its name."""
+    if authority_file is None:
+        return {}
+    name = {"san_type": "DNS", "matcher": {"exact": SERVER_NAME}}
+    context = {
+        "@type": f"{EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": SERVER_NAME,
+        "common_tls_context": {
+            "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
+            "validation_context": {
+                "trusted_ca": {"filename": str(authority_file)},
+                "match_typed_subject_alt_names": [name],
+            },
+        },
+    }
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
 
 
 def _address(port: int) -> dict[str, Any]:

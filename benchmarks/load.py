@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from process import cpu_seconds, resident_bytes, running
+from process import cpu_seconds, resident_bytes, running, waited_seconds
 from surroundings import PATH, Contestant, NotReadyError, found
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Round:
     """Answers other than 2xx and 3xx, and failures of sockets."""
     seconds: float
     cpu_seconds: float
+    waited_seconds: float
+    """Ready to run, while something else had its CPU: how much of it is not the contestant's."""
     resident_bytes: int
     """In the middle of the round, under load."""
 
@@ -39,12 +41,14 @@ def load(contestant: Contestant, cpus: set[int], *, seconds: float, connections:
     # wrk takes whole seconds.
     command += ["--duration", f"{max(1, round(seconds))}s"]
     command += [f"http://127.0.0.1:{contestant.port}{PATH}"]
-    began_at, cpu_before = time.monotonic(), cpu_seconds(contestant.pid)
+    pid = contestant.pid
+    began_at, cpu_before, waited_before = time.monotonic(), cpu_seconds(pid), waited_seconds(pid)
     with running(command, cpus, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as wrk:
         time.sleep(seconds / 2)
-        resident = resident_bytes(contestant.pid)
+        resident = resident_bytes(pid)
         report = wrk.communicate()[0].decode()
-    used, took = cpu_seconds(contestant.pid) - cpu_before, time.monotonic() - began_at
+    used, waited = cpu_seconds(pid) - cpu_before, waited_seconds(pid) - waited_before
+    took = time.monotonic() - began_at
     requests = re.search(r"(\d+) requests in", report)
     if not requests or not int(requests[1]):
         raise NotReadyError(f"wrk completed nothing against {contestant.name}: {report}")
@@ -53,6 +57,7 @@ def load(contestant: Contestant, cpus: set[int], *, seconds: float, connections:
         errors=_errors(report),
         seconds=took,
         cpu_seconds=used,
+        waited_seconds=waited,
         resident_bytes=resident,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -81,6 +81,19 @@ def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = int(fields[11]), int(fields[12])
     return (user + system) / TICKS_PER_SECOND
+
+
+def waited_seconds(pid: int) -> float:
+    """Return how long the process's threads were ready to run while others had the CPU.
+
+    Threads that have ended no longer count.
+    """
+    nanoseconds = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end between being listed and being read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            nanoseconds += int((task / "schedstat").read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def resident_bytes(pid: int) -> int:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
-import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from surroundings import found
+from machine import versions
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,17 +17,18 @@ if TYPE_CHECKING:
     from token_proxy import Start
 
 MIB = 1024 * 1024
-PEERS = ("Envoy", "nginx")
+# Whom the others are compared to, in the order of the columns.
+PEERS = ("Envoy", "nginx", "Go")
 
 
 @dataclass
-class Run:
-    """All that was measured. `rounds` and `idle_bytes` by the contestant's name."""
+class Comparison:
+    """What was measured with one kind of upstream; everything by the contestant's name."""
 
-    settings: Namespace
     rounds: dict[str, list[Round]]
     idle_bytes: dict[str, int]
-    starts: list[Start]
+    handshakes: dict[str, str] = field(default_factory=dict)
+    """TLS version and cipher suite; empty for a plain upstream."""
 
     def ratios(self, name: str, peer: str) -> list[float]:
         """Return CPU time per request of one contestant to another's, for each round.
@@ -44,22 +40,42 @@ class Run:
         return [mine.microseconds / theirs.microseconds for mine, theirs in pairs]
 
     @property
+    def peers(self) -> list[str]:
+        """Those that took part, of the ones that others are compared to."""
+        return [peer for peer in PEERS if peer in self.rounds]
+
+
+@dataclass
+class Run:
+    """All that was measured; `comparisons` by the kind of upstream."""
+
+    settings: Namespace
+    left_out: str | None = None
+    """A sentence on a contestant that this machine can't run."""
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
+
+    @property
     def errors(self) -> int:
         """How many requests failed, whoever's they were."""
-        return sum(one.errors for rounds in self.rounds.values() for one in rounds)
+        return sum(
+            one.errors
+            for comparison in self.comparisons.values()
+            for rounds in comparison.rounds.values()
+            for one in rounds
+        )
 
 
 def tables(run: Run) -> str:
     """Return the figures as Markdown."""
-    peers = [peer for peer in PEERS if peer in run.rounds]
-    columns = ["", "CPU µs per request", *(f"to {peer}" for peer in peers)]
-    columns += ["requests/s", "of its core", "MiB idle", "MiB under load"]
-    rows = [_row(run, name, peers) for name in run.rounds]
     parts = [
         "\n".join(f"- {name}: {value}" for name, value in versions().items()),
         _settings(run.settings),
-        _table(columns, rows),
     ]
+    for kind, comparison in run.comparisons.items():
+        parts += [f"Upstream: {_upstream(kind, comparison)}", _figures(comparison)]
+    if run.left_out:
+        parts.append(run.left_out)
     if run.starts:
         parts.append(_starts(run.starts))
     if run.errors:
@@ -72,15 +88,10 @@ def as_json(run: Run) -> str:
     document: dict[str, Any] = {
         "versions": versions(),
         "settings": {key: value for key, value in vars(run.settings).items() if key != "json"},
-        "contestants": {
-            name: {
-                "rounds": [
-                    asdict(one) | {"microseconds_per_request": one.microseconds} for one in rounds
-                ],
-                "resident_idle_bytes": run.idle_bytes[name],
-                "ratios": {peer: run.ratios(name, peer) for peer in PEERS if peer in run.rounds},
-            }
-            for name, rounds in run.rounds.items()
+        "left_out": run.left_out,
+        "upstreams": {
+            kind: {name: _contestant(comparison, name) for name in comparison.rounds}
+            for kind, comparison in run.comparisons.items()
         },
         "starts": [
             asdict(start) | {"half_core_seconds": start.half_core_seconds} for start in run.starts
@@ -89,29 +100,16 @@ def as_json(run: Run) -> str:
     return json.dumps(document, indent=2)
 
 
-def versions() -> dict[str, str]:
-    """Return what the figures depend on."""
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    libraries = []
-    for name in ("aiohttp", "httptools", "uvloop"):
-        try:
-            libraries.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            libraries.append(f"no {name}")
+def _contestant(comparison: Comparison, name: str) -> dict[str, Any]:
     return {
-        "processor": processor[1] if processor else platform.machine(),
-        "kernel": platform.release(),
-        "Python": f"{platform.python_version()}, {', '.join(libraries)}",
-        "nginx": _said("nginx", "-v", r"nginx/(\S+)"),
-        "Envoy": _said("envoy", "--version", r"version: \S*?/([\d.]+)"),
-        "wrk": _said("wrk", "--version", r"wrk (?:debian/)?(\S+)"),
+        "rounds": [
+            asdict(one) | {"microseconds_per_request": one.microseconds}
+            for one in comparison.rounds[name]
+        ],
+        "resident_idle_bytes": comparison.idle_bytes[name],
+        "handshake": comparison.handshakes.get(name),
+        "ratios": {peer: comparison.ratios(name, peer) for peer in comparison.peers},
     }
-
-
-def _said(program: str, flag: str, pattern: str) -> str:
-    answer = subprocess.run([found(program), flag], capture_output=True, check=False, text=True)
-    match = re.search(pattern, answer.stdout + answer.stderr)
-    return match[1] if match else "unknown"
 
 
 def _settings(settings: Namespace) -> str:
@@ -121,15 +119,36 @@ def _settings(settings: Namespace) -> str:
     )
 
 
-def _row(run: Run, name: str, peers: list[str]) -> list[str]:
-    rounds = run.rounds[name]
+def _upstream(kind: str, comparison: Comparison) -> str:
+    """Return the kind, and what was negotiated: once, or by name where contestants differ."""
+    negotiated = set(comparison.handshakes.values())
+    if len(negotiated) == 1:
+        return f"{kind} (all with {negotiated.pop()})"
+    differing = ", ".join(f"{name} with {how}" for name, how in comparison.handshakes.items())
+    return f"{kind} ({differing})" if differing else kind
+
+
+def _figures(comparison: Comparison) -> str:
+    peers = comparison.peers
+    columns = ["", "CPU µs per request", *(f"to {peer}" for peer in peers)]
+    columns += ["requests/s", "of its core", "waited", "MiB idle", "MiB under load"]
+    return table(columns, [_row(comparison, name) for name in comparison.rounds])
+
+
+def _row(comparison: Comparison, name: str) -> list[str]:
+    rounds = comparison.rounds[name]
+    ratios = [
+        "1" if peer == name else spread(comparison.ratios(name, peer), ".2f")
+        for peer in comparison.peers
+    ]
     return [
         name,
-        _spread([one.microseconds for one in rounds], ".1f"),
-        *("1" if peer == name else _spread(run.ratios(name, peer), ".2f") for peer in peers),
+        spread([one.microseconds for one in rounds], ".1f"),
+        *ratios,
         f"{median(one.requests / one.seconds for one in rounds):.0f}",
         f"{median(one.cpu_seconds / one.seconds for one in rounds):.0%}",
-        f"{run.idle_bytes[name] / MIB:.1f}",
+        f"{median(one.waited_seconds / one.seconds for one in rounds):.0%}",
+        f"{comparison.idle_bytes[name] / MIB:.1f}",
         f"{max(one.resident_bytes for one in rounds) / MIB:.1f}",
     ]
 
@@ -143,19 +162,21 @@ def _starts(starts: list[Start]) -> str:
 
 
 def _start(starts: list[Start]) -> str:
-    wall = _spread([start.wall_seconds for start in starts], ".2f")
-    cpu = _spread([start.cpu_seconds for start in starts], ".2f")
-    half = _spread([start.half_core_seconds for start in starts], ".2f")
+    wall = spread([start.wall_seconds for start in starts], ".2f")
+    cpu = spread([start.cpu_seconds for start in starts], ".2f")
+    half = spread([start.half_core_seconds for start in starts], ".2f")
     return f"{wall} s, {cpu} s of it CPU time; with half a core {half} s"
 
 
-def _spread(values: list[float], form: str) -> str:
+def spread(values: list[float], form: str) -> str:
+    """Return the median, with the smallest and the largest if there are several, as text."""
     if len(values) == 1:
         return f"{values[0]:{form}}"
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def _table(columns: list[str], rows: list[list[str]]) -> str:
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table, its columns aligned; all but the first hold numbers."""
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     rule = ["-" * (widths[0]), *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [columns, rule, *rows]

@@ -3,6 +3,16 @@
 Every server of the benchmark is a single process with a single worker, on a loopback port that the
 kernel chose. Each contestant sends the same credential; the upstream answers 401 to any other, so
 that one which forwards without it can't look quick.
+
+A contestant is started by a function from `Surroundings` to a context manager that yields a
+`Contestant` (`contestants.CONTESTANTS` has them by name; each may be started several times). Which
+upstream it forwards to, plain or TLS, is told by `Surroundings.upstream`:
+
+    with nginx.upstream(folder, cpus, "tls") as upstream, authorization_server(cpus) as token_port:
+        around = Surroundings(folder, contestant_cpus, upstream, token_port)
+        with CONTESTANTS["envoy"](around) as envoy:
+            wait_until_it_forwards(envoy)
+            ...  # requests to 127.0.0.1, envoy.port
 """
 
 from __future__ import annotations
@@ -26,6 +36,8 @@ if TYPE_CHECKING:
 TOKEN = "benchmark-" + "x" * 54  # of the length of a short opaque token
 BODY = '{"id": 1, "state": "shipped"}'
 PATH = "/orders/1"
+HANDSHAKE_PATH = "/handshake"
+"""The upstream says here which TLS version and cipher the connection to it has."""
 READY_SECONDS = 30
 Value = TypeVar("Value")
 
@@ -35,13 +47,27 @@ class NotReadyError(Exception):
 
 
 @dataclass(frozen=True)
+class Upstream:
+    """Where the contestants forward to, on loopback."""
+
+    port: int
+    authority_file: Path | None = None
+    """PEM: the only authority to believe, for `certificate.SERVER_NAME`. None: it speaks no TLS."""
+
+    @property
+    def origin(self) -> str:
+        """Its scheme, address and port as a URL without a path."""
+        return f"{'https' if self.authority_file else 'http'}://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What every contestant is given."""
 
     folder: Path
     """Where it may write; it is removed at the end."""
     cpus: set[int]
-    upstream_port: int
+    upstream: Upstream
     token_port: int
 
 
@@ -50,7 +76,9 @@ class Contestant:
     """A server under measurement."""
 
     name: str
+    """As in the tables; the same for either kind of upstream."""
     pid: int
+    """Of the process whose CPU time and memory count."""
     port: int
 
 
@@ -78,11 +106,16 @@ def authorization_server(cpus: set[int]) -> Iterator[int]:
     ]
     command += ["--token", TOKEN]
     with running(command, cpus, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.strip().isdigit():
-            raise NotReadyError("the authorization server did not start")
-        yield int(line)
+        yield printed_port("the authorization server", process)
+
+
+def printed_port(what: str, process: subprocess.Popen[bytes]) -> int:
+    """Return the port that a server prints when it listens."""
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line.isdigit():
+        raise NotReadyError(f"{what} did not start")
+    return int(line)
 
 
 def wait_for(
@@ -109,6 +142,14 @@ def wait_until_it_forwards(contestant: Contestant) -> None:
             raise NotReadyError(f"{contestant.name} answers {status} {body[:300]!r}")
         time.sleep(0.1)
         status, body = get(contestant.port, PATH)
+
+
+def handshake(contestant: Contestant) -> str:
+    """Return TLS version and cipher suite between contestant and upstream, as in the tables."""
+    status, body = get(contestant.port, HANDSHAKE_PATH)
+    if status != 200:
+        raise NotReadyError(f"{contestant.name} answers {status} to {HANDSHAKE_PATH}")
+    return body.decode()
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from certificate import SERVER_NAME
 from process import cpu_seconds, running
 from surroundings import READY_SECONDS, Contestant, NotReadyError, Surroundings
 
@@ -119,6 +120,10 @@ def _drain(log: IO[bytes]) -> None:
 def _configuration(around: Surroundings, home: Path) -> str:
     secret = home / "secret"
     secret.write_text("benchmark\n")
+    upstream: dict[str, Any] = {"url": around.upstream.origin, "audience": "orders"}
+    if around.upstream.authority_file:
+        authority_file = str(around.upstream.authority_file)
+        upstream["tls"] = {"ca_file": authority_file, "server_name": SERVER_NAME}
     return f"""
 listen: 127.0.0.1:0
 admin: {{listen: "127.0.0.1:0"}}
@@ -130,5 +135,5 @@ clients:
 audiences:
   orders: {{client: benchmark, audience: "https://orders.example.com", scope: "orders:read"}}
 upstreams:
-  orders: {{url: "http://127.0.0.1:{around.upstream_port}", audience: orders}}
+  orders: {json.dumps(upstream)}
 """
