@@ -65,6 +65,10 @@ class Token:
 class TokenSource(Protocol):
     """Where tokens come from: the seam between the two halves."""
 
+    def token_at_hand(self, audience: AudienceName) -> Token | None:
+        """Return a live token if one is held and nothing is due; None: ask `token`."""
+        ...
+
     async def token(self, audience: AudienceName) -> Token:
         """Return a live token; wait for one only if none is held.
 

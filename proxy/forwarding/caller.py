@@ -17,7 +17,6 @@ tests:
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from aiohttp.tcp_helpers import tcp_keepalive
@@ -27,9 +26,9 @@ from proxy.forwarding.caller_connection import CallerConnection
 from proxy.forwarding.caller_request import CallerRequest
 from proxy.forwarding.chunked import ChunkedReader
 from proxy.forwarding.departure import is_gone
-from proxy.forwarding.head_reader import misplaced_control
+from proxy.forwarding.inbox import Inbox
 from proxy.forwarding.incoming import IncomingBody
-from proxy.forwarding.refusal import broken_body, head_too_large, head_too_slow
+from proxy.forwarding.refusal import broken_body, head_too_slow
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,22 +36,21 @@ if TYPE_CHECKING:
     from proxy.forwarding.head import RequestHead
     from proxy.forwarding.server import CallerServer
 
-BACKLOG_BYTES_MAX = 65536
+INBOX_BYTES_MAX = 65536
 """So much of what comes behind a request is kept until its turn; then the caller has to wait."""
-
-_LINE_ENDS = re.compile(rb"(?:\r\n)+")
 
 
 class CallerProtocol(CallerConnection):
     """See the module's docstring."""
 
     __slots__ = (
-        "_backlog",
         "_body",
-        "_holds_backlog",
+        "_holds_inbox",
         "_idle_timer",
         "_idle_until",
-        "_scanned",
+        "_inbox",
+        "_on_its_way",
+        "_request",
         "_server",
         "_waiter",
         "is_socket_file",
@@ -62,11 +60,12 @@ class CallerProtocol(CallerConnection):
     def __init__(self, server: CallerServer, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._server = server
-        # What came and is not looked at yet, and how much of it holds no end of a head.
-        self._backlog = b""
-        self._scanned = 0
-        self._holds_backlog = False
+        self._inbox = Inbox(server.limits.head_bytes_max)
+        self._holds_inbox = False
         self._body: IncomingBody | None = None
+        self._request: CallerRequest | None = None
+        # Sent, with nothing but its answer to wait for: no task is at work on it.
+        self._on_its_way = False
         self._waiter: asyncio.Future[None] | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_until = 0.0
@@ -90,7 +89,7 @@ class CallerProtocol(CallerConnection):
                 retry_after_seconds=1,
                 limit="connections_max",
             )
-            self.transport.write(self._server.unparsed(error))
+            self.transport.write(self._server.conductor.unparsed(error))
             # No lingering: it would hold one more of what there is too little of.
             self.force_close()
             return
@@ -117,11 +116,15 @@ class CallerProtocol(CallerConnection):
             self._body = None
             if not data:
                 return
-        self._backlog = self._backlog + data if self._backlog else data
-        if self._waiter is not None:
-            self._wake()
-        elif len(self._backlog) > BACKLOG_BYTES_MAX and not self._holds_backlog:
-            self._holds_backlog = True
+        self._inbox.add(data)
+        if self._waiter is not None and not self.busy:
+            block = None if self._paused else self._next_head()
+            if block is None:
+                self._wake()
+            else:
+                self._begin(block)
+        elif len(self._inbox.data) > INBOX_BYTES_MAX and not self._holds_inbox:
+            self._holds_inbox = True
             self.hold(True)
 
     def eof_received(self) -> bool:
@@ -134,77 +137,104 @@ class CallerProtocol(CallerConnection):
             # Whoever reads it says so; a caller that is gone does not hear it.
             self._body.fail(broken_body("ended before its end"))
             return True
-        if not self.busy and not self._backlog:
+        if not self.busy and not self._inbox.data:
             return False
-        if self._waiter is not None:
+        if not self.busy:
             self._wake()
         elif is_gone(transport):
             return False
         self.look_after_later()
         return True
 
-    # The connection's task.
+    def _begin(self, block: bytes) -> None:
+        """Begin to answer a request; the connection's task goes on with what has to wait."""
+        self.busy = True
+        request = self._request = CallerRequest(block, self)
+        if self._server.conductor.begin(request):
+            assert request.exchange is not None
+            assert request.exchange.connection is not None
+            self._on_its_way = True
+            request.exchange.connection.on_news = self._has_news
+        else:
+            self._wake()
+
+    def _has_news(self) -> None:
+        """Finish a request whose answer has come; leave it to the task if there is more to it."""
+        request = self._request
+        assert request is not None, "it is on its way"
+        keep = self._server.conductor.answered(request)
+        self._on_its_way = False
+        if keep is None:
+            assert request.exchange is not None
+            assert request.exchange.connection is not None
+            request.exchange.connection.on_news = None
+            self._wake()
+            return
+        self._over(request, keep=keep)
+        if self._inbox.data or self.closing or self.ended:
+            self._wake()
+        else:
+            self._idle_until = self._loop.time() + self._server.limits.keepalive_seconds
+
+    def _over(self, request: CallerRequest, *, keep: bool) -> None:
+        """Make ready for the next request, or for the end."""
+        self._request = None
+        self.busy = False
+        unread = request.body is not None and not request.body.complete
+        if not keep or unread:
+            if unread or self._inbox.data or request.head is None:
+                self.linger()
+            self.closing = True
 
     async def _serve(self) -> None:
         """Answer one request after another until one of the two sides has had enough."""
-        server = self._server
         try:
             while not self.closing:
-                if self._paused and not await self._has_caught_up():
+                if self._request is None and not await self._next():
                     return
-                block = self._next_head()
-                if self._holds_backlog and (block is None or not self._backlog):
-                    self._holds_backlog = False
-                    self.hold(False)
-                if block is None:
-                    if self.ended or self.closing:
-                        return
+                request = self._request
+                if request is None or self._on_its_way:
                     await self._arrival()
-                    continue
-                request = CallerRequest(block, self)
-                self.busy = True
-                keep = await server.handle(request)
-                self.busy = False
-                body = request.body
-                unread = body is not None and not body.complete
-                if not keep or unread or self.closing:
-                    if unread or self._backlog or request.head is None:
-                        self.linger()
-                    return
+                else:
+                    keep = await self._server.conductor.finish(request)
+                    self._over(request, keep=keep)
         finally:
+            if self._request is not None and self._on_its_way:
+                self._server.conductor.abandon(self._request)
             if self.transport is not None and not self.lingering:
                 self.force_close()
 
+    async def _next(self) -> bool:
+        """Begin to answer the next request, if it is here; False if there will be none."""
+        if self._paused and not await self._has_caught_up():
+            return False
+        block = self._next_head()
+        if self._holds_inbox and (block is None or not self._inbox.data):
+            self._holds_inbox = False
+            self.hold(False)
+        if block is not None:
+            self._begin(block)
+            return True
+        return not (self.ended or self.closing)
+
     def _next_head(self) -> bytes | None:
-        """Cut the next head out of what came; None if it is not complete, or was refused."""
-        backlog = self._backlog
-        if not backlog:
+        """Return the next head; None if it is not complete, or was refused."""
+        try:
+            head = self._inbox.next_head()
+        except ProxyError as error:
+            self.refuse(error)
             return None
-        if backlog[:2] == b"\r\n" and not self._scanned:
-            # Line ends before a request are no head (RFC 9112 §2.2).
-            ends = _LINE_ENDS.match(backlog)
-            backlog = self._backlog = backlog[ends.end() :] if ends else backlog
-        head_bytes_max = self._server.limits.head_bytes_max
-        found = backlog.find(b"\r\n\r\n", max(self._scanned - 3, 0))
-        if found > head_bytes_max or (found < 0 and len(backlog) > head_bytes_max):
-            self.refuse(head_too_large())
-            return None
-        if found < 0:
-            # What can be seen to be wrong already is not waited for.
-            if misplaced_control(backlog, self._scanned):
-                self.refuse(ProxyError(Fault.BAD_REQUEST, "what came is not HTTP/1.1"))
-            self._scanned = len(backlog)
-            return None
-        self._backlog = backlog[found + 4 :]
-        self._scanned = 0
-        if self.timer is not None:
+        if head is not None and self.timer is not None:
             self.stop_timer()
-        return backlog[:found]
+        return head
 
     async def _arrival(self) -> None:
         """Wait for more; a head that has begun has only so much time, and so has its beginning."""
         loop = self._loop
-        if self._backlog:
+        if self.busy:
+            # Its answer is waited for.
+            pass
+        elif self._inbox.data:
             if self.timer is None:
                 self.timer = loop.call_later(
                     self._server.limits.head_seconds, self._head_is_too_slow
@@ -229,8 +259,8 @@ class CallerProtocol(CallerConnection):
             body = request.body = IncomingBody(
                 self._loop, self.hold, length=head.content_length or 0, chunked=chunked
             )
-            if self._backlog:
-                self._backlog = body.feed(self._backlog)
+            if self._inbox.data:
+                self._inbox.data = body.feed(self._inbox.data)
             if not body.complete:
                 self._body = body
                 if self.ended:
@@ -250,7 +280,7 @@ class CallerProtocol(CallerConnection):
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request, and close."""
         if self.transport is not None:
-            self.transport.write(self._server.unparsed(error))
+            self.transport.write(self._server.conductor.unparsed(error))
         self.linger()
 
     def _head_is_too_slow(self) -> None:
@@ -261,13 +291,14 @@ class CallerProtocol(CallerConnection):
     def _close_idle(self) -> None:
         """Close a connection that is idle for its time; look again later at one that was not."""
         self._idle_timer = None
-        if self._waiter is None or self._backlog:
-            # Its next wait sets the timer again.
-            return
-        if self._loop.time() < self._idle_until:
+        now = self._loop.time()
+        if self.busy or self._inbox.data:
+            self._idle_until = now + self._server.limits.keepalive_seconds
+        if now < self._idle_until:
             self._idle_timer = self._loop.call_at(self._idle_until, self._close_idle)
         else:
             self.force_close()
+            self._wake()
 
     def _wake(self) -> None:
         waiter = self._waiter

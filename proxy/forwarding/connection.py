@@ -57,6 +57,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.request_sent = True
         """Whether the whole request is written; its sender says so."""
         self.error: ProxyError | None = None
+        self.on_news: Callable[[], None] | None = None
+        """Called when there is news of the answer, instead of waking who waits for it."""
         self.sent_at = 0.0
         """When an upload ended, on the loop's clock."""
 
@@ -170,6 +172,9 @@ class UpstreamConnection(asyncio.Protocol):
         return waiter
 
     def _wake(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+            return
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

@@ -1,7 +1,9 @@
-"""The forwarding half's conductor: a request's whole life, one straight function.
+"""The forwarding half's conductor: a request's whole life.
 
-Before the first byte of an answer is out, trouble is a `ProxyError`, and it becomes an answer in
-`handle`, here and nowhere else. After the first byte, trouble breaks the connection off.
+It is one straight way in two steps. `begin` does all that needs no waiting for, and nearly always
+that is all, up to the answer, which `answered` passes on: no task, no future. `finish` does what
+has to wait. Before the first byte of an answer is out, trouble is a `ProxyError`, and it becomes an
+answer in `finish`, here and nowhere else. After the first byte, trouble breaks the connection off.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from proxy.config.addresses import TcpAddress
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import answer as own_answer
 from proxy.forwarding.admission import refuse_foreign_pages, refuse_loop
-from proxy.forwarding.exchange import Exchange, Lane
+from proxy.forwarding.delivery import deliver_at_once
+from proxy.forwarding.exchange import Exchange
+from proxy.forwarding.lane import Lane
 from proxy.forwarding.pool import Pool
 from proxy.forwarding.record import note
 from proxy.forwarding.routing import Route, Routes
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
-    from proxy.telemetry.upstream import UpstreamFacts
 
 RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499
@@ -85,66 +88,103 @@ class Gateway:
         self._refuses_browsers = config.browser_requests == "refuse"
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
-        self.server = CallerServer(
-            self.handle,
-            limits=config.limits,
-            unparsed=self._unparsed,
-        )
+        self.server = CallerServer(self, limits=config.limits)
 
-    async def handle(self, request: CallerRequest) -> bool:
-        """Answer one request, and say whether its connection may be kept.
+    def begin(self, request: CallerRequest) -> bool:
+        """Take a request as far as it goes without waiting; raises nothing.
 
-        Raises nothing but `CancelledError`, when the caller has left.
+        True if it is on its way upstream, and only its answer is waited for: `answered` is next
+        when there is news. False if something else is: `finish` is next.
         """
-        started_at = self._now()
-        facts = self._nobody
-        exchange: Exchange | None = None
-        trouble: ProxyError | None = None
-        own_status = CALLER_LEFT
+        now = request.started_at = self._now()
+        request.facts = self._nobody
         self.in_flight += 1
         try:
             self._admit()
             head = request.protocol.read_head(request)
             if head.max_forwards == 0:
+                return False
+            route, target = self._route(head)
+            lane = self._lanes[route.name]
+            request.facts = lane.facts
+            route.check(head)
+            exchange = request.exchange = Exchange(request, head, lane, target)
+            lane.facts.in_flight += 1
+            return exchange.send_at_once(now)
+        except Exception as error:  # noqa: BLE001 - `finish` raises it where errors become answers
+            request.trouble = error
+            return False
+
+    def answered(self, request: CallerRequest) -> bool | None:
+        """Pass on the answer to a request that is on its way, if all of it is here; raises nothing.
+
+        Returns whether the caller's connection may be kept; None if `finish` has to go on.
+        """
+        assert request.exchange is not None, "it is on its way"
+        now = self._now()
+        try:
+            keep_alive = deliver_at_once(request.exchange, now)
+        except Exception as error:  # noqa: BLE001 - as above
+            request.trouble = error
+            return None
+        if keep_alive is not None:
+            self._over(request, now=now)
+        return keep_alive
+
+    async def finish(self, request: CallerRequest) -> bool:
+        """Go on from where `begin` left it, and say whether the caller's connection may be kept.
+
+        Raises nothing but `CancelledError`, when the caller has left.
+        """
+        error: ProxyError | None = None
+        own_status = CALLER_LEFT
+        exchange = request.exchange
+        try:
+            if request.trouble is not None:
+                raise request.trouble  # noqa: TRY301 - where `begin` could not answer it
+            if exchange is None:
                 own_status = 200
                 return self._answer_options(request)
-            route, target = self._route(head)
-            facts = self._telemetry.upstreams[route.name]
-            route.check(head)
-            exchange = Exchange(request, head, self._lanes[route.name], target)
-            facts.in_flight += 1
-            try:
-                keep_alive = await exchange.run(keep_alive=head.keep_alive)
-            finally:
-                facts.in_flight -= 1
-                exchange.end()
-        except ProxyError as error:
-            trouble = error
+            keep_alive = await exchange.run()
+        except ProxyError as trouble:
+            error = trouble
             own_status = error.status
-            keep_alive = self._answer(request, exchange, facts, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours ends one request, not more
+            keep_alive = self._answer(request, error)
+        except Exception as trouble:  # noqa: BLE001 - a fault of ours ends one request, not more
             self._log.exception(
-                "internal_error", "a fault of this proxy broke off a request", error
+                "internal_error", "a fault of this proxy broke off a request", trouble
             )
             own_status = 500
             request.protocol.break_off()
             keep_alive = False
         finally:
-            self.in_flight -= 1
-            if self._drained is not None and not self.in_flight:
-                self._drained.set()
-            note(
-                self._log,
-                request,
-                exchange,
-                facts,
-                own_status=own_status,
-                error=trouble,
-                seconds=self._now() - started_at,
-            )
+            self._over(request, own_status=own_status, error=error, now=self._now())
         if exchange is not None:
             await exchange.settled()
         return keep_alive
+
+    def abandon(self, request: CallerRequest) -> None:
+        """End a request that is on its way and whose caller has left."""
+        self._over(request, now=self._now())
+
+    def _over(
+        self,
+        request: CallerRequest,
+        *,
+        now: float,
+        own_status: int = CALLER_LEFT,
+        error: ProxyError | None = None,
+    ) -> None:
+        """Let go of what a request held, and count it."""
+        if request.exchange is not None:
+            request.facts.in_flight -= 1
+            request.exchange.end(now)
+        self.in_flight -= 1
+        if self._drained is not None and not self.in_flight:
+            self._drained.set()
+        note(
+            self._log, request, own_status=own_status, error=error, seconds=now - request.started_at
+        )
 
     def start_drain(self) -> None:
         """Answer requests that begin from now on with `shutting_down`."""
@@ -197,16 +237,10 @@ class Gateway:
             request.protocol.transport.write(own_answer.options())
         return False
 
-    def _answer(
-        self,
-        request: CallerRequest,
-        exchange: Exchange | None,
-        facts: UpstreamFacts,
-        error: ProxyError,
-    ) -> bool:
+    def _answer(self, request: CallerRequest, error: ProxyError) -> bool:
         """Turn an error into an answer, or into a broken connection; say whether to keep it."""
-        facts.failed(error.code)
-        if exchange is not None and exchange.answer_begun:
+        request.facts.failed(error.code)
+        if request.exchange is not None and request.exchange.answer_begun:
             request.protocol.break_off()
             return False
         head = request.head
@@ -223,7 +257,7 @@ class Gateway:
             transport.write(
                 own_answer.problem(
                     error,
-                    facts.name,
+                    request.facts.name,
                     minor=1 if head is None else head.minor,
                     close=not keep_alive,
                     to_head=request.method == "HEAD",
@@ -231,7 +265,7 @@ class Gateway:
             )
         return keep_alive
 
-    def _unparsed(self, error: ProxyError) -> bytes:
+    def unparsed(self, error: ProxyError) -> bytes:
         """Count and render the refusal of what could not be parsed."""
         self._nobody.failed(error.code)
         self._nobody.request_finished("_OTHER", error.status, "proxy", 0.0)

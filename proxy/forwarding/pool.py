@@ -47,6 +47,7 @@ class Pool:
     ) -> None:
         self._route = route
         self._upstream = route.upstream
+        self._idle_seconds = route.upstream.connection_idle_seconds
         self._loop = loop
         self._resolver = resolver
         self._limits = limits
@@ -108,9 +109,10 @@ class Pool:
             self._give_place_away()
             raise
 
-    def release(self, connection: UpstreamConnection) -> None:
+    def release(self, connection: UpstreamConnection, now: float) -> None:
         """Take a connection back after an exchange; keep it if it may be used again."""
         self._facts.connections_active -= 1
+        connection.on_news = None
         if not connection.reusable or self._closed:
             # Nothing is owed to it: what may still come belongs to nobody.
             connection.abort()
@@ -122,9 +124,7 @@ class Pool:
                 self._facts.connections_active += 1
                 waiter.set_result(connection)
                 return
-        connection.expect_by(
-            self._loop.time() + self._upstream.connection_idle_seconds, "idle for too long"
-        )
+        connection.expect_by(now + self._idle_seconds, "idle for too long")
         self._facts.connections_idle += 1
         self._idle.append(connection)
 
@@ -147,7 +147,7 @@ class Pool:
                 if handed_over is None:
                     self._give_place_away()
                 else:
-                    self.release(handed_over)
+                    self.release(handed_over, self._loop.time())
             raise
         finally:
             if not waiter.done() or waiter.cancelled():

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proxy.errors import ProxyError
     from proxy.forwarding.caller_request import CallerRequest
-    from proxy.forwarding.exchange import Exchange
     from proxy.telemetry.log import Log
-    from proxy.telemetry.upstream import Origin, UpstreamFacts
+    from proxy.telemetry.upstream import Origin
 
 
 def note(
     log: Log,
     request: CallerRequest,
-    exchange: Exchange | None,
-    facts: UpstreamFacts,
     *,
     own_status: int,
     error: ProxyError | None,
@@ -26,6 +23,8 @@ def note(
 
     `own_status` is what the request counts as if no answer of an upstream was begun.
     """
+    exchange = request.exchange
+    facts = request.facts
     origin: Origin = "proxy"
     status = own_status
     if exchange is not None and exchange.answer_begun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from aiohttp.web_server import Server
 
@@ -11,32 +11,43 @@ from proxy.forwarding.caller import CallerProtocol
 from proxy.forwarding.head_reader import HeadReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from proxy.config.schema import Limits
     from proxy.errors import ProxyError
     from proxy.forwarding.caller_request import CallerRequest
 
 
+class Conductor(Protocol):
+    """Who answers requests: see `proxy.forwarding.gateway.Gateway`."""
+
+    def begin(self, request: CallerRequest) -> bool:
+        """Take a request as far as it goes at once; True if it is on its way upstream."""
+        ...
+
+    def answered(self, request: CallerRequest) -> bool | None:
+        """Pass its answer on if all of it is here; None: `finish` has to."""
+        ...
+
+    async def finish(self, request: CallerRequest) -> bool:
+        """Do the rest; say whether the connection may be kept. Raises only `CancelledError`."""
+        ...
+
+    def abandon(self, request: CallerRequest) -> None:
+        """End a request on its way whose caller has left."""
+        ...
+
+    def unparsed(self, error: ProxyError) -> bytes:
+        """Count and render the refusal of what is no request."""
+        ...
+
+
 class CallerServer(Server):
-    """Makes a `CallerProtocol` per connection.
+    """Makes a `CallerProtocol` per connection, and hands requests to the conductor."""
 
-    `handle` answers a request and says whether the connection may be kept; it raises nothing but
-    `CancelledError`. `unparsed` counts and renders the refusal of what is no request.
-    """
-
-    def __init__(
-        self,
-        handle: Callable[[CallerRequest], Awaitable[bool]],
-        *,
-        limits: Limits,
-        unparsed: Callable[[ProxyError], bytes],
-    ) -> None:
-        # Our protocol calls `handle`; aiohttp's handler is never reached.
-        super().__init__(handle, handler_cancellation=True)  # type: ignore[arg-type]
-        self.handle = handle
+    def __init__(self, conductor: Conductor, *, limits: Limits) -> None:
+        # Our protocol asks the conductor; what aiohttp would call is never reached.
+        super().__init__(conductor.finish)  # type: ignore[arg-type]
+        self.conductor = conductor
         self.limits = limits
-        self.unparsed = unparsed
         self.heads = HeadReader(fields_max=limits.header_fields_max)
         self.connections_open = 0
         self._emptied: asyncio.Event | None = None

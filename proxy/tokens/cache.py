@@ -106,16 +106,27 @@ class TokenCache:
             if holding.timer is not None:
                 holding.timer.cancel()
 
+    def token_at_hand(self, audience: AudienceName) -> Token | None:
+        """Return a token that nothing is to be done for; see `proxy.model.TokenSource`."""
+        holding = self._holdings[audience]
+        now = self._monotonic()
+        lease = holding.lease
+        if now < lease.renew_at and now < lease.usable_until and lease.token is not None:
+            holding.used_at = now
+            holding.facts.hits += 1
+            return lease.token
+        return None
+
     async def token(self, audience: AudienceName) -> Token:
         """Return a live token; see `proxy.model.TokenSource`."""
+        token = self.token_at_hand(audience)
+        if token is not None:
+            return token
         holding = self._holdings[audience]
         now = self._monotonic()
         holding.used_at = now
         lease = holding.lease
         token = lease.token
-        if token is not None and now < lease.renew_at and now < lease.usable_until:
-            holding.facts.hits += 1
-            return token
         match lease.decide(now):
             case Decision.USE if token is not None:
                 holding.facts.stale += 1

@@ -100,11 +100,11 @@ async def test_a_connection_handed_over_at_the_last_moment_is_not_lost() -> None
         before = loop.time()
         await asyncio.sleep(0)
         # The deadline lies between these two: both timers are due when the loop is let go.
-        loop.call_at(before + connect_seconds, the.pool.release, held)
+        loop.call_at(before + connect_seconds, the.pool.release, held, before + connect_seconds)
         loop.call_soon(_block_until, loop, loop.time() + connect_seconds + 0.05)
         (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
         if outcome is held:
-            the.pool.release(held)
+            the.pool.release(held, asyncio.get_running_loop().time())
         assert repr(the.pool) == "<Pool api: 0 active, 1 idle, 0 waiting>", outcome
         assert (the.facts.connections_active, the.facts.connections_idle) == (0, 1)
 

@@ -1,0 +1,123 @@
+"""Passing an upstream's answer on to the caller, as it comes and at the caller's pace."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.errors import Fault, ProxyError
+from proxy.forwarding import message
+
+if TYPE_CHECKING:
+    from proxy.forwarding.connection import UpstreamConnection
+    from proxy.forwarding.exchange import Exchange
+
+
+def deliver_at_once(exchange: Exchange, now: float) -> bool | None:
+    """Pass the answer on if all of it is here, and say whether to keep the caller's connection.
+
+    None if it has to be waited for, or a 401 to be answered: `Exchange.run` does that. Raises
+    `ProxyError` (`upstream_misspoke`).
+    """
+    connection = exchange.connection
+    assert connection is not None, "send_at_once comes first"
+    came = connection.answer
+    protocol = exchange.request.protocol
+    transport = protocol.transport
+    if (
+        not came.complete
+        or transport is None
+        or (came.status == 401 and exchange.token is not None)
+        or protocol.writing_paused
+    ):
+        return None
+    exchange.note_head(connection, now)
+    answer, keep_alive = _read_answer(exchange, connection)
+    data, chunked = message.inbound(answer, minor=exchange.head.minor, close=not keep_alive)
+    body = came.take()
+    if body:
+        exchange.answer_bytes = len(body)
+        data += b"%x\r\n%b\r\n" % (len(body), body) if chunked else body
+    if chunked:
+        data += message.last_chunk(came.trailers, answer.named)
+    exchange.answer_begun = True
+    transport.write(data)
+    return keep_alive
+
+
+async def deliver(exchange: Exchange, connection: UpstreamConnection) -> bool:
+    """Write the answer as it comes; say whether to keep the caller's connection.
+
+    Raises `ProxyError`; after the first byte of the answer only the end of the connection can tell.
+    """
+    protocol = exchange.request.protocol
+    came = connection.answer
+    answer, keep_alive = _read_answer(exchange, connection)
+    data, chunked = message.inbound(answer, minor=exchange.head.minor, close=not keep_alive)
+    while True:
+        ended = came.complete
+        if connection.error is not None and not ended:
+            raise connection.error
+        piece = connection.take()
+        if piece:
+            exchange.answer_bytes += len(piece)
+            data += b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+        if ended and chunked:
+            data += message.last_chunk(came.trailers, answer.named)
+        transport = protocol.transport
+        if transport is None:
+            # The caller has left; the server cancels this task at its next wait.
+            raise asyncio.CancelledError
+        if data:
+            transport.write(data)
+            exchange.answer_begun = True
+            data = b""
+        if ended:
+            return keep_alive
+        if protocol.writing_paused:
+            await _taken(exchange, connection)
+        connection.expect_by(
+            exchange.lane.now() + exchange.timeouts.idle_seconds,
+            "the upstream's answer came to a halt for timeouts.idle_seconds",
+        )
+        await connection.more()
+
+
+def _read_answer(
+    exchange: Exchange, connection: UpstreamConnection
+) -> tuple[message.AnswerHead, bool]:
+    """Return the answer's head, and whether the caller's connection may be kept after it."""
+    came = connection.answer
+    head = exchange.head
+    try:
+        answer = message.read_answer(
+            came.status, came.reason, came.fields, to_head=head.method == "HEAD"
+        )
+    except ProxyError as error:
+        # Complete for the parser, and yet nothing more is to be believed of this connection.
+        connection.fail(error)
+        raise
+    if answer.until_close and head.minor == 1 and exchange.request.protocol.is_socket_file:
+        # No reset tells a broken end from a proper one there; a last chunk does.
+        answer.chunked = True
+    return answer, (
+        head.keep_alive
+        and not exchange.lane.draining()
+        and not answer.until_close
+        and (head.minor == 1 or not answer.chunked)
+        and connection.request_sent
+    )
+
+
+async def _taken(exchange: Exchange, connection: UpstreamConnection) -> None:
+    """Wait until the caller has taken what was written."""
+    # While the caller is waited for, the upstream owes nothing.
+    connection.expect_no_more()
+    try:
+        taken = await exchange.request.protocol.drain(exchange.timeouts.idle_seconds)
+    except ConnectionError:
+        raise asyncio.CancelledError from None
+    if not taken:
+        raise ProxyError(
+            Fault.BAD_REQUEST, "the caller took nothing for timeouts.idle_seconds", status=408
+        )
