@@ -182,9 +182,7 @@ class CallerProtocol(CallerConnection):
         self.busy = False
         unread = request.body is not None and not request.body.complete
         if not keep or unread:
-            if unread or self._inbox.data or request.head is None:
-                self.linger()
-            self.closing = True
+            self.linger()
 
     async def _serve(self) -> None:
         """Answer one request after another until one of the two sides has had enough."""
@@ -261,6 +259,9 @@ class CallerProtocol(CallerConnection):
             )
             if self._inbox.data:
                 self._inbox.data = body.feed(self._inbox.data)
+                if self._holds_inbox and not self._inbox.data:
+                    self._holds_inbox = False
+                    self.hold(False)
             if not body.complete:
                 self._body = body
                 if self.ended:

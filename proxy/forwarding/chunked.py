@@ -8,8 +8,14 @@ recipient must with those it does not know; sizes and trailers are bounded.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from proxy.forwarding.refusal import broken_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.errors import ProxyError
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?\Z")
 _TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\Z")
@@ -21,10 +27,12 @@ EXTENSION_BYTES_MAX = 16384
 class ChunkedReader:
     """Takes a body's bytes as they come; `pieces` are the data found so far, for others to take.
 
-    `complete` is True once the body and its trailer section are over.
+    `complete` is True once the body and its trailer section are over. `broken` makes the error for
+    what is wrong with a body that "has" it.
     """
 
     __slots__ = (
+        "_broken",
         "_extension_bytes",
         "_fields_max",
         "_in_trailers",
@@ -37,7 +45,14 @@ class ChunkedReader:
         "trailers",
     )
 
-    def __init__(self, *, trailer_bytes_max: int, fields_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        trailer_bytes_max: int,
+        fields_max: int,
+        broken: Callable[[str], ProxyError] = broken_body,
+    ) -> None:
+        self._broken = broken
         self._trailer_bytes_max = trailer_bytes_max
         self._fields_max = fields_max
         self._line = b""
@@ -62,7 +77,7 @@ class ChunkedReader:
                 self._left -= len(piece)
             elif self._left:
                 if data[at] != (13 if self._left == 2 else 10):
-                    raise broken_body("has a chunk that does not end where its size says")
+                    raise self._broken("has a chunk that does not end where its size says")
                 at += 1
                 self._left -= 1
             else:
@@ -77,16 +92,16 @@ class ChunkedReader:
         stop = len(data) if found < 0 else found + 1
         line = self._line + data[at:stop]
         if len(line) > (self._trailer_bytes_max if self._in_trailers else SIZE_LINE_BYTES_MAX):
-            raise broken_body("has a line in its framing that is too long")
+            raise self._broken("has a line in its framing that is too long")
         if found < 0:
             # What can be seen to be wrong already is not waited for.
             if line[:-1].find(b"\r") >= 0:
-                raise broken_body("has a line in its framing that does not end with CR LF")
+                raise self._broken("has a line in its framing that does not end with CR LF")
             self._line = line
             return stop
         self._line = b""
         if line[-2:] != b"\r\n" or line.find(b"\r") != len(line) - 2:
-            raise broken_body("has a line in its framing that does not end with CR LF")
+            raise self._broken("has a line in its framing that does not end with CR LF")
         if self._in_trailers:
             self._take_trailer(line[:-2])
         else:
@@ -96,11 +111,11 @@ class ChunkedReader:
     def _take_size(self, line: bytes) -> None:
         size = _SIZE.match(line)
         if size is None:
-            raise broken_body("has a chunk whose size is malformed")
+            raise self._broken("has a chunk whose size is malformed")
         digits = size[1]
         self._extension_bytes += len(line) - len(digits)
         if self._extension_bytes > EXTENSION_BYTES_MAX:
-            raise broken_body("has too many chunk extensions")
+            raise self._broken("has too many chunk extensions")
         length = int(digits, 16)
         if length:
             self._left = length + 2
@@ -114,7 +129,7 @@ class ChunkedReader:
         self._trailer_bytes += len(line)
         field = _TRAILER.match(line)
         if field is None:
-            raise broken_body("has a malformed trailer")
+            raise self._broken("has a malformed trailer")
         self.trailers.append((field[1], field[2].strip(b" \t")))
         if self._trailer_bytes > self._trailer_bytes_max or len(self.trailers) > self._fields_max:
-            raise broken_body("has more trailers than `limits` allow")
+            raise self._broken("has more trailers than `limits` allow")

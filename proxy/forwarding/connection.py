@@ -73,7 +73,9 @@ class UpstreamConnection(asyncio.Protocol):
         answer = self.answer
         return (
             answer.complete
-            and answer.keep_alive
+            and answer.head is not None
+            and answer.head.keep_alive
+            and not answer.head.until_close
             and self.request_sent
             and not answer.surplus
             and self.error is None
@@ -116,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def head(self) -> None:
         """Wait for the answer's head (not 1xx). Raises `ProxyError`."""
         answer = self.answer
-        while not answer.head_done:
+        while answer.head is None:
             await self._news()
 
     async def more(self) -> None:
@@ -217,7 +219,7 @@ class UpstreamConnection(asyncio.Protocol):
         ):
             self._reading_paused = True
             self._transport.pause_reading()
-        if answer.head_done:
+        if answer.head is not None:
             self._wake()
 
     def eof_received(self) -> None:
@@ -242,7 +244,7 @@ class UpstreamConnection(asyncio.Protocol):
                 "the upstream closed the connection before its answer was complete",
                 proxy_status="connection_terminated",
             )
-        self.answer.forget()
+        self.answer.on_interim = None
         self.resume_writing()
         self._wake()
         self._on_closed(self)

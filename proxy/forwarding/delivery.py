@@ -9,6 +9,7 @@ from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
 
 if TYPE_CHECKING:
+    from proxy.forwarding.answer_reader import AnswerHead
     from proxy.forwarding.connection import UpstreamConnection
     from proxy.forwarding.exchange import Exchange
 
@@ -83,20 +84,11 @@ async def deliver(exchange: Exchange, connection: UpstreamConnection) -> bool:
         await connection.more()
 
 
-def _read_answer(
-    exchange: Exchange, connection: UpstreamConnection
-) -> tuple[message.AnswerHead, bool]:
+def _read_answer(exchange: Exchange, connection: UpstreamConnection) -> tuple[AnswerHead, bool]:
     """Return the answer's head, and whether the caller's connection may be kept after it."""
-    came = connection.answer
+    answer = connection.answer.head
+    assert answer is not None, "it is here"
     head = exchange.head
-    try:
-        answer = message.read_answer(
-            came.status, came.reason, came.fields, to_head=head.method == "HEAD"
-        )
-    except ProxyError as error:
-        # Complete for the parser, and yet nothing more is to be believed of this connection.
-        connection.fail(error)
-        raise
     if answer.until_close and head.minor == 1 and exchange.request.protocol.is_socket_file:
         # No reset tells a broken end from a proper one there; a last chunk does.
         answer.chunked = True

@@ -22,9 +22,10 @@ from proxy.forwarding.challenge import asks_for_another_token
 from proxy.forwarding.delivery import deliver
 
 if TYPE_CHECKING:
+    from proxy.forwarding.answer_reader import AnswerHead
     from proxy.forwarding.caller_request import CallerRequest
     from proxy.forwarding.connection import UpstreamConnection
-    from proxy.forwarding.head import Field, RequestHead
+    from proxy.forwarding.head import RequestHead
     from proxy.forwarding.lane import Lane
     from proxy.model import Token
 
@@ -224,7 +225,8 @@ class Exchange:
         if (
             self.lane.route.renews
             and self._replayable
-            and asks_for_another_token(connection.answer.fields, token.credential)
+            and connection.answer.head is not None
+            and asks_for_another_token(connection.answer.head.fields, token.credential)
             and self.lane.tokens.reject(audience, token)
         ):
             # The 401 waits meanwhile; its caller gets it after all if there is no other token.
@@ -242,9 +244,9 @@ class Exchange:
         self.lane.facts.unauthorized("passed")
         return connection
 
-    def _pass_interim(self, status: int, reason: bytes, fields: list[Field]) -> None:
+    def _pass_interim(self, answer: AnswerHead) -> None:
         transport = self.request.protocol.transport
         if transport is not None and not self.answer_begun:
-            transport.write(message.interim(status, reason, fields))
-        if status == 100 and self._body is not None and self.connection is not None:
+            transport.write(message.interim(answer))
+        if answer.status == 100 and self._body is not None and self.connection is not None:
             self._body.go_ahead(self.connection)

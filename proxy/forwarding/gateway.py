@@ -225,7 +225,8 @@ class Gateway:
             )
 
     def _route(self, head: RequestHead) -> tuple[Route, bytes]:
-        refuse_loop(head, self._pseudonym)
+        if head.via:
+            refuse_loop(head, self._pseudonym)
         found = self._routes.match(head)
         if self._refuses_browsers and (head.origin or head.sec_fetch_site):
             refuse_foreign_pages(head)

@@ -32,48 +32,28 @@ class RequestHead:
     depends on the upstream.
     """
 
-    __slots__ = (
-        "authority",
-        "chunked",
-        "connection_options",
-        "content_length",
-        "expects_continue",
-        "has_underscores",
-        "host_at",
-        "keep_alive",
-        "lines",
-        "max_forwards",
-        "method",
-        "minor",
-        "names",
-        "origin",
-        "path",
-        "query",
-        "sec_fetch_site",
-        "target",
-        "via",
-        "wants_websocket",
-    )
+    # Most heads leave most of these as they are: a class attribute takes no time to set.
+    authority: bytes | None = None
+    chunked = False
+    connection_options: frozenset[bytes] = frozenset()
+    """What `Connection` names, to be kept out of the trailers too."""
+    content_length: int | None = None
+    expects_continue = False
+    has_underscores = False
+    host_at = -1
+    max_forwards: int | None = None
+    origin: bytes | None = None
+    sec_fetch_site: bytes | None = None
+    via: tuple[bytes, ...] = ()
+    wants_websocket = False
+    is_absolute = False
+    path: bytes
+    query: bytes
 
     def __init__(self, method: str, target: bytes, minor: int) -> None:
         self.method = method
         self.target = target
         self.minor = minor
+        self.keep_alive = minor == 1
         self.names: list[bytes] = []
         self.lines: list[bytes] = []
-        self.host_at = -1
-        self.authority: bytes | None = None
-        self.path = b""
-        self.query = b""
-        self.content_length: int | None = None
-        self.chunked = False
-        self.keep_alive = minor == 1
-        self.connection_options: frozenset[bytes] = frozenset()
-        """What `Connection` names, to be kept out of the trailers too."""
-        self.expects_continue = False
-        self.has_underscores = False
-        self.wants_websocket = False
-        self.max_forwards: int | None = None
-        self.origin: bytes | None = None
-        self.sec_fetch_site: bytes | None = None
-        self.via: list[bytes] = []

@@ -37,7 +37,7 @@ _MERGED = HOP_BY_HOP | {b"content-length", b"host", b"authorization", b"expect"}
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]\Z")
-_TEXT = bytes(each for each in range(256) if each == 9 or (each >= 32 and each != 127))
+TEXT = bytes(each for each in range(256) if each == 9 or (each >= 32 and each != 127))
 """Every byte but the control characters: what is left of a head without these is its line ends."""
 _UNDERSCORE, _CR = b"_\r"
 _METHOD_BYTES_MAX = 64
@@ -52,6 +52,7 @@ class HeadReader:
         self._fields_max = fields_max
         self._methods: dict[bytes, str] = {}
         self._names: dict[bytes, bytes] = {}
+        self._authorities: set[bytes] = set()
 
     def read(self, block: bytes) -> RequestHead:
         """Return the head that is `block`, the bytes before the empty line that ends it.
@@ -59,7 +60,7 @@ class HeadReader:
         Raises `ProxyError`: `bad_request` with its true status, `head_too_large`.
         """
         lines = block.split(b"\r\n")
-        if block.translate(None, _TEXT) != b"\r\n" * (len(lines) - 1):
+        if block.translate(None, TEXT) != b"\r\n" * (len(lines) - 1):
             raise _refused("the head holds control characters or line ends that are not CR LF")
         head = self._request_line(lines[0])
         del lines[0]
@@ -96,14 +97,23 @@ class HeadReader:
             head.host_at = 0
             names.insert(0, b"host")
             kept.insert(0, b"")
-        elif not AUTHORITY.match(head.authority):  # type: ignore[arg-type]
-            raise _refused("the Host field is malformed")
+        elif head.authority not in self._authorities:
+            self._check(head.authority)
         if noted is not None:
             _take_note(head, noted)
         authority, head.path, head.query = split(head.method, head.target)
         if authority is not None:
             head.authority = authority
+            head.is_absolute = True
         return head
+
+    def _check(self, authority: bytes | None) -> None:
+        """Refuse what is no authority; one that is will be known again."""
+        if authority is None or not AUTHORITY.match(authority):
+            raise _refused("the Host field is malformed")
+        if len(self._authorities) >= _REMEMBERED_MAX:
+            self._authorities.clear()
+        self._authorities.add(authority)
 
     def _request_line(self, line: bytes) -> RequestHead:
         """Read RFC 9112 §3, with exactly one space between its three parts."""
@@ -113,17 +123,22 @@ class HeadReader:
         method, target, version = parts
         known = self._methods.get(method)
         if known is None:
-            if len(method) > _METHOD_BYTES_MAX or not TOKEN.match(method):
-                raise _refused("the method is malformed")
-            _make_room(self._methods)
-            known = self._methods[method] = method.decode("ascii")
+            known = self._method(method)
         if version not in _VERSIONS:
             if _VERSION.match(version):
                 raise _refused("this HTTP version is not spoken here", status=505)
             raise _refused("the request line is not method, target and version")
-        if known.upper() in {"CONNECT", "TRACE"}:
-            raise _refused(f"{known.upper()} is not forwarded", status=405)
         return RequestHead(known, target, version[7] - 48)
+
+    def _method(self, method: bytes) -> str:
+        if len(method) > _METHOD_BYTES_MAX or not TOKEN.match(method):
+            raise _refused("the method is malformed")
+        name = method.decode("ascii")
+        if name.upper() in {"CONNECT", "TRACE"}:
+            raise _refused(f"{name.upper()} is not forwarded", status=405)
+        _make_room(self._methods)
+        self._methods[method] = name
+        return name
 
     def _name(self, name: bytes, colon: bytes) -> bytes:
         if not colon or not TOKEN.match(name):
@@ -140,7 +155,7 @@ def misplaced_control(data: bytes, start: int) -> bool:
     """
     if start and data[start - 1] == _CR:
         start -= 1
-    controls = data[start:].translate(None, _TEXT)
+    controls = data[start:].translate(None, TEXT)
     return bool(controls.replace(b"\r\n", b"").removesuffix(b"\r"))
 
 
@@ -167,7 +182,7 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
         elif lower == b"transfer-encoding":
             codings.append((name, value))
         elif lower == b"via":
-            head.via.append(value)
+            head.via = (*head.via, value)
         elif lower == b"origin":
             # Several are nobody's own.
             head.origin = value if head.origin is None else b"several"
@@ -223,9 +238,7 @@ def _take_framing(
     if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
         raise _refused("the Content-Length is not one number")
     head.content_length = int(lengths[0])
-    written = b"%d" % head.content_length
-    if written != lengths[0]:
-        _replace(head, b"content-length", written)
+    _replace(head, b"content-length", b"%d" % head.content_length)
 
 
 def _take_expectation(head: RequestHead, value: bytes) -> None:

@@ -34,10 +34,11 @@ class Inbox:
         data = self.data
         if not data:
             return None
-        if data[:2] == b"\r\n" and not self._scanned:
+        if data[:2] == b"\r\n":
             # Line ends before a request are no head (RFC 9112 §2.2).
             ends = _LINE_ENDS.match(data)
             data = self.data = data[ends.end() :] if ends else data
+            self._scanned = 0
         found = data.find(b"\r\n\r\n", max(self._scanned - 3, 0))
         if (len(data) if found < 0 else found) > self._head_bytes_max:
             raise head_too_large()

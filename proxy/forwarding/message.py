@@ -7,28 +7,19 @@ it edits fields, so no caller can name it in `Connection` and have it removed.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from proxy.errors import Fault, ProxyError
-from proxy.forwarding.head import (
-    HARMLESS_OPTIONS,
-    HOP_BY_HOP,
-    ORDINARY_CONNECTION,
-    Field,
-    RequestHead,
-)
+from proxy.forwarding.head import HOP_BY_HOP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from proxy.forwarding.answer_reader import AnswerHead
+    from proxy.forwarding.head import Field, RequestHead
     from proxy.forwarding.routing import Route
     from proxy.model import Token
 
 _FORWARDED = (b"forwarded", b"x-forwarded-")
-# `Trailer` is no hop-by-hop field, and the trailers of answers do go on.
-_ANSWER_NOTED = (HOP_BY_HOP - {b"trailer"}) | {b"content-length"}
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_TRAILERS = HOP_BY_HOP | {
     b"content-length",
     b"host",
@@ -116,70 +107,6 @@ def _dashed(line: bytes) -> bytes:
     return line.lower().replace(b"_", b"-")
 
 
-class AnswerHead:
-    """An upstream's answer, ready to go on: `lines` without hop-by-hop fields and `Connection`.
-
-    Exactly one of three holds where a body may follow: `content_length` is not None, `chunked`,
-    or the body ends with the connection (`until_close`).
-    """
-
-    __slots__ = ("bodiless", "chunked", "content_length", "lines", "named", "reason", "status")
-
-    def __init__(self, status: int, reason: bytes, *, bodiless: bool) -> None:
-        self.status = status
-        self.reason = reason
-        self.bodiless = bodiless
-        self.lines: list[bytes] = []
-        self.named: frozenset[bytes] = frozenset()
-        """What `Connection` names, to be kept out of the trailers too."""
-        self.content_length: int | None = None
-        self.chunked = False
-
-    @property
-    def until_close(self) -> bool:
-        """Whether the body ends with the connection."""
-        return not self.bodiless and not self.chunked and self.content_length is None
-
-
-def read_answer(
-    status: int, reason: bytes, fields: Sequence[Field], *, to_head: bool
-) -> AnswerHead:
-    """Return an upstream's answer as it goes on. Raises `ProxyError` (`upstream_misspoke`)."""
-    if not 100 <= status <= 999 or (reason != b"OK" and _CONTROL.search(reason)):
-        raise ProxyError(Fault.UPSTREAM_MISSPOKE, "the answer's status line is malformed")
-    answer = AnswerHead(status, reason, bodiless=to_head or status in {204, 304} or status < 200)
-    lines = answer.lines
-    options: set[bytes] | None = None
-    for name, value in fields:
-        lower = name.lower()
-        if lower in _ANSWER_NOTED:
-            if lower == b"content-length" and (status == 204 or status < 200):
-                # RFC 9110 §8.6: not here.
-                continue
-            if lower == b"content-length":
-                # The parser has seen to it that it is one number; a second one is refused there.
-                answer.content_length = int(value)
-                lines.append(b"%b: %d\r\n" % (name, answer.content_length))
-            elif lower == b"transfer-encoding":
-                if answer.chunked or value.strip(b" \t").lower() != b"chunked":
-                    raise ProxyError(
-                        Fault.UPSTREAM_MISSPOKE,
-                        "the answer's transfer coding is not one `chunked`",
-                        proxy_status="http_response_transfer_coding",
-                    )
-                answer.chunked = True
-            elif lower == b"connection" and value not in ORDINARY_CONNECTION:
-                options = options or set()
-                options.update(option.strip(b" \t").lower() for option in value.split(b","))
-            continue
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if options and not options <= HARMLESS_OPTIONS:
-        answer.named = frozenset(options)
-        options.discard(b"content-length")
-        lines[:] = [line for line in lines if line.partition(b":")[0].lower() not in options]
-    return answer
-
-
 def inbound(answer: AnswerHead, *, minor: int, close: bool) -> tuple[bytes, bool]:
     """Return the head to send to the caller, and whether the body goes on in chunks.
 
@@ -187,27 +114,23 @@ def inbound(answer: AnswerHead, *, minor: int, close: bool) -> tuple[bytes, bool
     """
     end = b""
     chunked = False
-    if answer.chunked and not answer.bodiless:
-        if minor == 1:
+    if answer.chunked and minor == 1:
+        if not answer.bodiless:
             chunked = True
-            end = b"Transfer-Encoding: chunked\r\n"
-    elif answer.chunked:
-        # To HEAD: what the answer to GET would have been framed by.
-        end = b"Transfer-Encoding: chunked\r\n" if minor == 1 and answer.status == 200 else b""
+            end = b"\r\nTransfer-Encoding: chunked"
+        elif answer.status == 200:
+            # To HEAD: what the answer to GET would have been framed by.
+            end = b"\r\nTransfer-Encoding: chunked"
     if close:
-        end += b"Connection: close\r\n"
+        end += b"\r\nConnection: close"
     elif minor == 0:
-        end += b"Connection: keep-alive\r\n"
-    return (
-        b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (answer.status, answer.reason, b"".join(answer.lines), end),
-        chunked,
-    )
+        end += b"\r\nConnection: keep-alive"
+    return b"%b%b\r\n\r\n" % (b"\r\n".join(answer.lines), end), chunked
 
 
-def interim(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
+def interim(answer: AnswerHead) -> bytes:
     """Return a 1xx answer as it goes on (RFC 9110 §15.2)."""
-    answer = read_answer(status, reason, fields, to_head=True)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(answer.lines))
+    return b"\r\n".join(answer.lines) + b"\r\n\r\n"
 
 
 def last_chunk(trailers: Sequence[Field], kept_back: frozenset[bytes]) -> bytes:

@@ -129,6 +129,8 @@ class Routes:
         for routes in self._by_url.values():
             # The longest path is tried first.
             routes.sort(key=lambda route: len(route.url_path), reverse=True)
+        # Without any `match.host` there is nothing to look a host up in.
+        self._names_any = bool(self._by_suffix) or set(self._by_host) != {None}
         self._depth = max(route.prefix.count(b"/") for route in self.routes)
         self._allowed = _allowed_hosts(config, self.routes)
         self._names_hosts = config.allowed_hosts is not None
@@ -143,9 +145,8 @@ class Routes:
         """
         authority = head.authority
         host, allowed = (b"", True) if authority is None else self._judged(authority)
-        absolute = head.target[:1] not in {b"/", b"*"}
-        found = self._by_name(host, head.path)
-        if found is None and absolute and authority is not None:
+        found = self._by_name(host, head.path) if self._names_any else None
+        if found is None and head.is_absolute and authority is not None:
             own = self._by_own_url(host, authority, head)
             if own is not None:
                 return own

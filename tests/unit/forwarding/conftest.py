@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.config.loader import load_text
+from proxy.forwarding.answer_reader import AnswerReader
 from proxy.forwarding.head_reader import HeadReader
 from proxy.forwarding.routing import Route, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from proxy.config.schema import Config
+    from proxy.forwarding.answer_reader import AnswerHead
     from proxy.forwarding.head import Field, RequestHead
 
     ReadHead = Callable[..., RequestHead]
@@ -79,6 +81,15 @@ def block(
     """Return a head as it comes, without the empty line that ends it."""
     line = b"%b %b HTTP/%d.%d" % (method.encode(), target, *version)
     return b"\r\n".join([line, *(name + b": " + value for name, value in fields)])
+
+
+def read_answer(
+    status: int, reason: bytes, fields: Sequence[Field], *, to_head: bool = False
+) -> AnswerHead:
+    """Return an answer's head as the program reads it."""
+    line = b"HTTP/1.1 %d %b" % (status, reason)
+    came = b"\r\n".join([line, *(name + b": " + value for name, value in fields)])
+    return AnswerReader(fields_max=128).read(came, to_head=to_head)
 
 
 @pytest.fixture

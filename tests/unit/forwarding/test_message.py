@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from unit.forwarding.conftest import read_answer
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
@@ -195,7 +196,7 @@ def test_forwarded_fields(
 def test_an_answers_end_is_known(
     status: int, fields: list[Field], *, to_head: bool, until_close: bool
 ) -> None:
-    assert message.read_answer(status, b"", fields, to_head=to_head).until_close is until_close
+    assert read_answer(status, b"", fields, to_head=to_head).until_close is until_close
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_an_answers_end_is_known(
 )
 def test_an_answer_in_another_coding_is_refused(fields: list[Field]) -> None:
     with pytest.raises(ProxyError) as caught:
-        message.read_answer(200, b"OK", fields, to_head=False)
+        read_answer(200, b"OK", fields, to_head=False)
     assert caught.value.fault is Fault.UPSTREAM_MISSPOKE
     assert caught.value.proxy_status == "http_response_transfer_coding"
 
@@ -253,7 +254,7 @@ def test_an_answers_head_says_how_it_is_framed_here(
     close: bool,
     chunked: bool,
 ) -> None:
-    answer = message.read_answer(status, b"Why", fields, to_head=to_head)
+    answer = read_answer(status, b"Why", fields, to_head=to_head)
     data, in_chunks = message.inbound(answer, minor=minor, close=close)
     assert data == b"\r\n".join([b"HTTP/1.1 %d Why" % status, *head, b"", b""])
     assert in_chunks is chunked
@@ -261,11 +262,14 @@ def test_an_answers_head_says_how_it_is_framed_here(
 
 def test_an_interim_answer_is_cleaned_too() -> None:
     fields = [(b"Link", b"</a>"), (b"Connection", b"x-a"), (b"X-A", b"1"), (b"Keep-Alive", b"1")]
-    assert message.interim(103, b"Early", fields) == b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"
+    assert (
+        message.interim(read_answer(103, b"Early", fields))
+        == b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"
+    )
 
 
 def test_the_last_chunk_carries_the_trailers_that_may_go_on() -> None:
-    answer = message.read_answer(200, b"OK", [(b"Connection", b"X-Private")], to_head=False)
+    answer = read_answer(200, b"OK", [(b"Connection", b"X-Private")], to_head=False)
     trailers = [
         (b"X-Sum", b"1"),
         (b"x-private", b"1"),

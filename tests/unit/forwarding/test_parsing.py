@@ -42,16 +42,16 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=12)
 def test_where_an_answer_is_cut_is_no_matter(cuts: list[int]) -> None:
     one = parser()
     assert fed(LENGTH, cuts, one) == b"hello"
-    assert (one.status, one.reason) == (200, b"All Right")
-    assert one.fields == [(b"X-A", b"caf\xe9"), (b"Content-Length", b"5"), (b"x-a", b"2")]
-    assert (one.complete, one.keep_alive, one.surplus) == (True, True, False)
+    assert (one.status, one.head.reason) == (200, b"All Right")
+    assert one.head.fields == [(b"X-A", b"caf\xe9"), (b"Content-Length", b"5"), (b"x-a", b"2")]
+    assert (one.complete, one.head.keep_alive, one.surplus) == (True, True, False)
 
 
 @given(CUTS)
 def test_where_a_chunked_answer_is_cut_is_no_matter(cuts: list[int]) -> None:
     one = parser()
     assert fed(CHUNKED, cuts, one) == b"hello"
-    assert one.fields == [(b"Transfer-Encoding", b"chunked")]
+    assert one.head.fields == [(b"Transfer-Encoding", b"chunked")]
     assert one.trailers == [(b"X-Sum", b"1")]
     assert (one.complete, one.surplus) == (True, False)
 
@@ -60,11 +60,11 @@ def test_where_a_chunked_answer_is_cut_is_no_matter(cuts: list[int]) -> None:
 def test_an_interim_answer_is_told_and_forgotten(cuts: list[int]) -> None:
     one = parser()
     told = []
-    one.on_interim = lambda status, reason, fields: told.append((status, reason, fields))
+    one.on_interim = lambda head: told.append((head.status, head.reason, head.fields))
     assert fed(EARLY, cuts, one) == b"hello"
     assert told == [(103, b"Early", [(b"Link", b"</a>")])]
     assert one.status == 200
-    assert len(one.fields) == 3
+    assert len(one.head.fields) == 3
 
 
 @given(st.sampled_from([LENGTH, CHUNKED]), st.binary(min_size=1, max_size=20), CUTS)
@@ -99,7 +99,7 @@ def test_one_parser_serves_answer_after_answer() -> None:
         assert one.complete
         assert not one.surplus
         one.begin(to_head=False)
-        assert (one.complete, one.head_done, one.fields, one.trailers) == (False, False, [], [])
+        assert (one.complete, one.head, one.trailers) == (False, None, [])
 
 
 def test_an_answer_to_head_is_over_with_its_head() -> None:
@@ -124,7 +124,6 @@ def test_a_body_in_answer_to_head_is_surplus() -> None:
         (b"HTTP/1.0 200 OK\r\n\r\n", True),
         (LENGTH[:-1], False),
         (CHUNKED[:-2], False),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", False),
         (b"HTTP/1.1 200 OK\r\n", False),
         (b"HTTP/1.1 100 Continue\r\n\r\n", False),
         (b"", False),
@@ -166,10 +165,12 @@ def test_a_long_body_is_no_long_head() -> None:
 def test_an_endless_trailer_or_extension_is_refused(begun: bytes) -> None:
     one = parser()
     one.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n" + begun)
-    for _ in range(4):
-        one.feed(b"y" * 1000)
+    fed_bytes = 0
     with pytest.raises(ProxyError) as caught:
-        one.feed(b"y" * 1000)
+        while fed_bytes < 100_000:
+            one.feed(b"y" * 1000)
+            fed_bytes += 1000
+    assert fed_bytes <= 4096
     assert caught.value.fault is Fault.UPSTREAM_MISSPOKE
 
 
@@ -187,4 +188,4 @@ def test_an_answer_to_head_needs_no_framing_to_keep_its_connection(
     one = parser(to_head=True)
     one.feed(head)
     assert one.complete
-    assert one.keep_alive is kept
+    assert one.head.keep_alive is kept
