@@ -1,8 +1,7 @@
 """One caller's connection: requests in, one after another, each answered before the next is read.
 
-It stands on aiohttp's low-level server (`server.py`) and its protocol's flow control, and does for
-itself what a proxy needs otherwise than aiohttp's `RequestHandler` does it; each of these has
-tests:
+It stands on aiohttp's low-level server (`server.py`), and does for itself what a proxy needs
+otherwise than aiohttp's `RequestHandler` does it; each of these has tests:
 
 - What goes to the caller is written as bytes while it comes; there is no `Response` to prepare.
 - The handler runs in the connection's own task, which is cancelled when the caller leaves.
@@ -10,9 +9,9 @@ tests:
   is wrong with the next request, what follows a body or a declined upgrade is found again, and
   trailers are trailers (aiohttp takes the last one for a field of the next request).
 - A broken body reaches the handler that is reading it (aiohttp lets it wait for ever).
-- A head is bounded as a whole, in size and in time (aiohttp bounds each line).
+- A head is bounded as a whole, in size and in time (aiohttp bounds each line); a malformed one gets
+  our problem+json, nothing of it echoed.
 - A caller that shuts down its sending side gets its answer; one that is gone ends its request.
-- Malformed requests get our problem+json, nothing of theirs echoed. Connections are counted.
 """
 
 from __future__ import annotations
@@ -64,15 +63,13 @@ class CallerProtocol(CallerConnection):
         self._holds_inbox = False
         self._body: IncomingBody | None = None
         self._request: CallerRequest | None = None
-        # Sent, with nothing but its answer to wait for: no task is at work on it.
+        # Nothing but its answer is waited for: no task is at work on it.
         self._on_its_way = False
         self._waiter: asyncio.Future[None] | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_until = 0.0
         self.is_socket_file = False
         self.peer = ""
-
-    # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or turn it away when there are too many."""
@@ -90,7 +87,7 @@ class CallerProtocol(CallerConnection):
                 limit="connections_max",
             )
             self.transport.write(self._server.conductor.unparsed(error))
-            # No lingering: it would hold one more of what there is too little of.
+            # Not lingering: that would hold one more of what there is too little of.
             self.force_close()
             return
         self._task_handler = self._loop.create_task(self._serve())
@@ -204,7 +201,7 @@ class CallerProtocol(CallerConnection):
 
     async def _next(self) -> bool:
         """Begin to answer the next request, if it is here; False if there will be none."""
-        if self._paused and not await self._has_caught_up():
+        if self._paused and not await self.has_caught_up(self._server.limits.keepalive_seconds):
             return False
         block = self._next_head()
         if self._holds_inbox and (block is None or not self._inbox.data):
@@ -229,15 +226,12 @@ class CallerProtocol(CallerConnection):
     async def _arrival(self) -> None:
         """Wait for more; a head that has begun has only so much time, and so has its beginning."""
         loop = self._loop
-        if self.busy:
-            # Its answer is waited for.
-            pass
-        elif self._inbox.data:
+        if self._inbox.data and not self.busy:
             if self.timer is None:
                 self.timer = loop.call_later(
                     self._server.limits.head_seconds, self._head_is_too_slow
                 )
-        else:
+        elif not self.busy:
             self._idle_until = loop.time() + self._server.limits.keepalive_seconds
             if self._idle_timer is None:
                 self._idle_timer = loop.call_at(self._idle_until, self._close_idle)
@@ -268,15 +262,13 @@ class CallerProtocol(CallerConnection):
                     body.fail(broken_body("ended before its end"))
         return head
 
-    async def _has_caught_up(self) -> bool:
-        """Wait until the caller has taken its answers: who reads nothing gets no more of them."""
-        try:
-            caught_up = await self.drain(self._server.limits.keepalive_seconds)
-        except ConnectionError:
-            return False
-        if not caught_up:
-            self.break_off()
-        return caught_up
+    def take_over(self) -> bytes:
+        """Return what came behind a handshake, and read on: the tunnel takes what comes now."""
+        data, self._inbox.data = self._inbox.data, b""
+        if self._holds_inbox:
+            self._holds_inbox = False
+            self.hold(False)
+        return data
 
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request, and close."""

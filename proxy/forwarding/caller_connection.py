@@ -8,12 +8,16 @@ off, so that what was sent cannot be taken for the whole; and lost.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from aiohttp.base_protocol import BaseProtocol
 
 from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.departure import is_gone
 from proxy.forwarding.reset import reset
+
+if TYPE_CHECKING:
+    from proxy.forwarding.tunnel import Tunnel
 
 LINGER_SECONDS = 10.0
 """How long what a caller still sends is taken in, or what it does not take is kept, at the end."""
@@ -33,6 +37,7 @@ class CallerConnection(BaseProtocol):
         "ended",
         "lingering",
         "timer",
+        "tunnel",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -46,6 +51,7 @@ class CallerConnection(BaseProtocol):
         self.closing = False
         """We take no more requests."""
         self.lingering = False
+        self.tunnel: Tunnel | None = None
         self.timer: asyncio.TimerHandle | None = None
         """Ends a head that does not come, or an end that is not taken."""
 
@@ -73,6 +79,16 @@ class CallerConnection(BaseProtocol):
                 before, left = left, untaken_bytes(self.transport)
                 if left >= before:
                     return False
+
+    async def has_caught_up(self, idle_seconds: float) -> bool:
+        """Wait until the caller has taken its answers: who reads nothing gets no more of them."""
+        try:
+            caught_up = await self.drain(idle_seconds)
+        except ConnectionError:
+            return False
+        if not caught_up:
+            self.break_off()
+        return caught_up
 
     def hold(self, hold: bool) -> None:  # noqa: FBT001 - a callback's one argument
         """Read the caller no more, or again; what was held twice is to be let go twice."""
@@ -130,6 +146,10 @@ class CallerConnection(BaseProtocol):
     def end(self) -> asyncio.Task[None] | None:
         """End the connection now; return the task that is to be waited for."""
         task = self._task_handler
+        if self.tunnel is not None:
+            # It ends by itself when both sides have taken what was written.
+            self.tunnel.close()
+            return task
         if self.busy:
             self.break_off()
         else:

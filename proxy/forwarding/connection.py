@@ -41,7 +41,7 @@ class UpstreamConnection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._on_closed = on_closed
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._deadline = FOREVER
@@ -50,7 +50,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._timer_at = FOREVER
         self.writing_paused = False
         self._reading_paused = False
-        self._eof_seen = False
+        self.eof_seen = False
         self.answer = AnswerParser(head_bytes_max=head_bytes_max, fields_max=fields_max)
         self.exchanges = 0
         """How many exchanges were begun: more than one means a reused connection."""
@@ -65,7 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def closed(self) -> bool:
         """Whether it can carry nothing more."""
-        return self._transport is None or self._transport.is_closing()
+        return self.transport is None or self.transport.is_closing()
 
     @property
     def reusable(self) -> bool:
@@ -82,31 +82,31 @@ class UpstreamConnection(asyncio.Protocol):
             and not self.closed
         )
 
-    def send(self, data: bytes, *, to_head: bool, whole: bool) -> None:
+    def send(self, data: bytes, *, to_head: bool, whole: bool, websocket: bool = False) -> None:
         """Begin an exchange with a request's head, and its body if `whole`."""
         self.exchanges += 1
         self.request_sent = whole
-        self.answer.begin(to_head=to_head)
+        self.answer.begin(to_head=to_head, websocket=websocket)
         self.write(data)
 
     def write(self, data: bytes) -> None:
         """Write more of the request. A connection that is gone has told so by its error."""
-        if self._transport is not None:
-            self._transport.write(data)
+        if self.transport is not None:
+            self.transport.write(data)
 
     async def drain(self, idle_seconds: float) -> None:
         """Wait until the upstream has taken what was written.
 
         An upstream that takes nothing for `idle_seconds` fails the exchange; a slow one does not.
         """
-        while self.writing_paused and self._transport is not None:
-            left = untaken_bytes(self._transport)
+        while self.writing_paused and self.transport is not None:
+            left = untaken_bytes(self.transport)
             drained = self._drained = self._loop.create_future()
             await asyncio.wait({drained}, timeout=idle_seconds)
             if (
                 not drained.done()
-                and self._transport is not None
-                and untaken_bytes(self._transport) >= left
+                and self.transport is not None
+                and untaken_bytes(self.transport) >= left
             ):
                 self.fail(
                     ProxyError(
@@ -130,9 +130,9 @@ class UpstreamConnection(asyncio.Protocol):
     def take(self) -> bytes:
         """Return what has come of the body since the last time, without waiting."""
         data = self.answer.take()
-        if self._reading_paused and self._transport is not None:
+        if self._reading_paused and self.transport is not None:
             self._reading_paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         return data
 
     def expect_by(self, at: float, detail: str) -> None:
@@ -158,13 +158,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Break the connection off at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def close(self) -> None:
         """Close the connection in good order."""
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _news(self) -> asyncio.Future[None]:
         """Return what the next news from the upstream completes. Raises `ProxyError`."""
@@ -199,7 +199,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -215,29 +215,34 @@ class UpstreamConnection(asyncio.Protocol):
             answer.buffered_bytes > BUFFER_BYTES_MAX
             and not self._reading_paused
             and not answer.complete
-            and self._transport is not None
+            and self.transport is not None
         ):
             self._reading_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
         if answer.head is not None:
             self._wake()
 
-    def eof_received(self) -> None:
-        """Take note of a proper end: FIN, or TLS's close_notify."""
-        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
-        self._eof_seen = tls is None or _is_closed_by_peer(tls)
+    def eof_received(self) -> bool:
+        """Take note of a proper end: FIN, or TLS's close_notify.
+
+        True keeps the connection open the other way, for a tunnel that is about to begin.
+        """
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        self.eof_seen = tls is None or _is_closed_by_peer(tls)
+        return self.answer.switched and tls is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits what it means."""
-        self._transport = None
+        self.transport = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if (
             self.error is None
             and not self.answer.complete
+            and not self.answer.switched
             # Over TLS only a proper end is one: anybody on the way can cut a connection.
-            and (exc is not None or not self._eof_seen or not self.answer.ends_at_eof())
+            and (exc is not None or not self.eof_seen or not self.answer.ends_at_eof())
         ):
             self.error = ProxyError(
                 Fault.UPSTREAM_MISSPOKE,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
+from proxy.forwarding.tunnel import Tunnel
+from proxy.forwarding.upgrade import proves
 
 if TYPE_CHECKING:
     from proxy.forwarding.answer_reader import AnswerHead
@@ -82,6 +84,49 @@ async def deliver(exchange: Exchange, connection: UpstreamConnection) -> bool:
             "the upstream's answer came to a halt for timeouts.idle_seconds",
         )
         await connection.more()
+
+
+async def tunnel(exchange: Exchange, connection: UpstreamConnection) -> None:
+    """Let the two sides speak as they like, now that the protocol is switched.
+
+    Raises `ProxyError` when the 101 does not hold.
+    """
+    answer = connection.answer.head
+    protocol = exchange.request.protocol
+    caller = protocol.transport
+    assert answer is not None, "the 101 is here"
+    if not proves(answer.fields, exchange.head):
+        raise ProxyError(
+            Fault.UPSTREAM_MISSPOKE, "the upstream's 101 does not answer this handshake"
+        )
+    if caller is None or connection.transport is None:
+        raise ProxyError(Fault.UPSTREAM_MISSPOKE, "the upstream closed the connection with its 101")
+    connection.expect_no_more()
+    both = protocol.tunnel = Tunnel(
+        asyncio.get_running_loop(),
+        caller=(protocol, caller),
+        upstream=(connection, connection.transport),
+        idle_seconds=exchange.timeouts.tunnel_idle_seconds,
+    )
+
+    def start() -> None:
+        both.caller.write(message.switching(answer))
+        exchange.answer_begun = True
+        both.upstream.data_received(connection.take())
+        both.caller.data_received(protocol.take_over())
+        for end, ended in (
+            (both.caller, protocol.ended),
+            (both.upstream, connection.eof_seen),
+        ):
+            if ended:
+                end.eof_received()
+
+    try:
+        await both.run(start)
+    finally:
+        protocol.tunnel = None
+        exchange.tunnelled_bytes = both.caller.received_bytes
+        exchange.answer_bytes = both.upstream.received_bytes
 
 
 def _read_answer(exchange: Exchange, connection: UpstreamConnection) -> tuple[AnswerHead, bool]:

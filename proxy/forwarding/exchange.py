@@ -19,7 +19,7 @@ from proxy.errors import ProxyError
 from proxy.forwarding import message
 from proxy.forwarding.body import RequestBody
 from proxy.forwarding.challenge import asks_for_another_token
-from proxy.forwarding.delivery import deliver
+from proxy.forwarding.delivery import deliver, tunnel
 
 if TYPE_CHECKING:
     from proxy.forwarding.answer_reader import AnswerHead
@@ -42,6 +42,7 @@ class Exchange:
         "_pump",
         "_sent_at",
         "_target",
+        "_websocket",
         "answer_begun",
         "answer_bytes",
         "connection",
@@ -52,6 +53,7 @@ class Exchange:
         "status",
         "timeouts",
         "token",
+        "tunnelled_bytes",
     )
 
     def __init__(
@@ -61,6 +63,7 @@ class Exchange:
         self.head = head
         self.lane = lane
         self._target = target
+        self._websocket = head.wants_websocket and lane.route.websockets
         self.timeouts = lane.route.upstream.timeouts
         self.token: Token | None = None
         self._sent_at = 0.0
@@ -78,7 +81,7 @@ class Exchange:
             )
         self.connection: UpstreamConnection | None = None
         self.answer_begun = False
-        self.answer_bytes = 0
+        self.answer_bytes = self.tunnelled_bytes = 0
         self.response_seconds: float | None = None
         self.status = 0
 
@@ -90,7 +93,7 @@ class Exchange:
     @property
     def request_bytes(self) -> int:
         """How much of its body the caller has given."""
-        return 0 if self._body is None else self._body.sent_bytes
+        return self.tunnelled_bytes if self._body is None else self._body.sent_bytes
 
     @property
     def _replayable(self) -> bool:
@@ -133,6 +136,9 @@ class Exchange:
             connection = await self._head_or_again(connection, self.token)
         if connection.answer.status == 401 and self.token is not None:
             connection = await self._with_another_token(connection, self.token)
+        if connection.answer.switched:
+            await tunnel(self, connection)
+            return False
         return await deliver(self, connection)
 
     def end(self, now: float) -> None:
@@ -156,6 +162,7 @@ class Exchange:
             token,
             peer=self.request.protocol.peer,
             via=self.lane.via,
+            websocket=self._websocket,
         )
 
     async def _answered(self, token: Token | None) -> UpstreamConnection:
@@ -207,7 +214,7 @@ class Exchange:
             connection.send(data, to_head=to_head, whole=False)
             self._pump = asyncio.create_task(self._body.pump(connection))
         else:
-            connection.send(data + body, to_head=to_head, whole=True)
+            connection.send(data + body, to_head=to_head, whole=True, websocket=self._websocket)
 
     def note_head(self, connection: UpstreamConnection, now: float) -> None:
         """Take note of the answer's status, and of how long it took."""

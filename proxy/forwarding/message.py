@@ -133,6 +133,12 @@ def interim(answer: AnswerHead) -> bytes:
     return b"\r\n".join(answer.lines) + b"\r\n\r\n"
 
 
+def switching(answer: AnswerHead) -> bytes:
+    """Return the 101 that opens a WebSocket, as it goes on."""
+    ends = [b"Connection: Upgrade", b"Upgrade: websocket", b"", b""]
+    return b"\r\n".join([*answer.lines, *ends])
+
+
 def last_chunk(trailers: Sequence[Field], kept_back: frozenset[bytes]) -> bytes:
     """Return the end of a chunked body with its trailer section (RFC 9112 §7.1.2).
 

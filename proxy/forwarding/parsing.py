@@ -79,7 +79,7 @@ class AnswerParser:
         """
         self._to_head = to_head
         self._websocket = websocket
-        self.complete = False
+        self.complete = self.switched = False
         self.head = self._chunked = None
         self._pending = b""
         self._pieces = []
@@ -157,7 +157,12 @@ class AnswerParser:
             self._left = -1 if head.content_length is None else head.content_length
 
     def _switch(self, head: AnswerHead) -> None:
-        if not self._websocket or head.minor == 0 or not is_websocket(head.fields):
+        if (
+            not self._websocket
+            or head.minor == 0
+            or b"upgrade" not in head.named
+            or not is_websocket(head.fields)
+        ):
             raise misspoke("it switched protocols, which nobody asked for")
         self.head = head
         self.status = head.status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==\Z")
 """16 bytes in base64 (RFC 6455 §4.1)."""
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def asks_for_websocket(head: RequestHead, upgrades: Sequence[bytes]) -> bool:
@@ -37,8 +40,22 @@ def asks_for_websocket(head: RequestHead, upgrades: Sequence[bytes]) -> bool:
 
 def is_websocket(fields: Sequence[tuple[bytes, bytes]]) -> bool:
     """Say whether a 101 switches to the WebSocket protocol and to nothing else."""
-    switched = [value.strip(b" \t").lower() for name, value in fields if name.lower() == b"upgrade"]
-    return switched == [b"websocket"]
+    return [value.lower() for value in _of(fields, b"upgrade")] == [b"websocket"]
+
+
+def proves(fields: Sequence[tuple[bytes, bytes]], head: RequestHead) -> bool:
+    """Say whether a 101 answers this very handshake (RFC 6455 §4.2.2).
+
+    Without that proof, an upstream that lets callers choose a status would give them a pipe past
+    the allow-lists.
+    """
+    (key,) = _values(head, b"sec-websocket-key")
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return _of(fields, b"sec-websocket-accept") == [base64.b64encode(digest)]
+
+
+def _of(fields: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
+    return [value for name, value in fields if name.lower() == wanted]
 
 
 def _values(head: RequestHead, wanted: bytes) -> list[bytes]:

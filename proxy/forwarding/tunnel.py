@@ -1,0 +1,174 @@
+"""After an upstream's 101: bytes across, both ways, until both sides have ended.
+
+What the bytes mean is theirs (RFC 6455): frames, close codes and sizes are nobody's business here.
+Rules:
+
+- An end goes on as an end, so that the other way stays open; a reset goes on as a reset.
+- A side that takes nothing stops the other: its transport is read no more.
+- Nothing for `timeouts.tunnel_idle_seconds`, either way, ends both in order. So does `close`, after
+  the drain. An end that is not taken is broken off after `END_SECONDS`.
+- The transports are ours meanwhile; whose they were hears of their loss when all is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.forwarding.reset import reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+END_SECONDS = 5.0
+"""How long a side has to take what was written to it, and to end, once the other has ended it."""
+
+
+class _End(asyncio.Protocol):
+    """One of the two sides. `ended`: it sends no more; `lost`: it is gone."""
+
+    def __init__(
+        self, tunnel: Tunnel, owner: asyncio.Protocol, transport: asyncio.Transport
+    ) -> None:
+        self.tunnel = tunnel
+        self.owner = owner
+        self.transport = transport
+        self.other: _End = self
+        self.received_bytes = 0
+        self.ended = False
+        self.lost = False
+        self.error: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came."""
+        self.received_bytes += len(data)
+        self.tunnel.note_use()
+        self.other.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write, unless this side is ending already."""
+        if data and not self.lost and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """Read the other side no more: this one does not keep up."""
+        if not self.other.lost and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read the other side again."""
+        self.tunnel.note_use()
+        if not self.other.lost and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Pass the end on, and keep the other way open where the transport can (not over TLS)."""
+        self.ended = True
+        self.tunnel.note_end(self)
+        return self.transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note; the tunnel sees to the rest."""
+        self.lost = True
+        self.error = exc
+        self.tunnel.note_loss(self)
+
+
+class Tunnel:
+    """See the module's docstring. `run` it once."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        caller: tuple[asyncio.Protocol, asyncio.Transport],
+        upstream: tuple[asyncio.Protocol, asyncio.Transport],
+        idle_seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._idle_seconds = idle_seconds
+        self._used_at = loop.time()
+        self._timer = loop.call_later(idle_seconds, self._look)
+        self._over = loop.create_future()
+        self._closing_at: float | None = None
+        self._finished = False
+        self.caller = _End(self, *caller)
+        self.upstream = _End(self, *upstream)
+        self.caller.other, self.upstream.other = self.upstream, self.caller
+
+    async def run(self, start: Callable[[], None]) -> None:
+        """Take the transports over, `start` the exchange of bytes, and wait until it is over."""
+        for end in (self.caller, self.upstream):
+            end.transport.set_protocol(end)
+        try:
+            start()
+            await self._over
+        finally:
+            self._finished = True
+            self._timer.cancel()
+            for end in (self.caller, self.upstream):
+                if end.lost:
+                    end.owner.connection_lost(end.error)
+                else:
+                    end.transport.abort()
+
+    def note_use(self) -> None:
+        """Take note that somebody sends or takes."""
+        self._used_at = self._loop.time()
+
+    def note_end(self, end: _End) -> None:
+        """Pass on that a side sends no more; when neither does, that is the end."""
+        other = end.other
+        if other.ended or other.lost:
+            self.close()
+        elif not other.transport.is_closing():
+            if other.transport.can_write_eof():
+                other.transport.write_eof()
+            else:
+                # TLS knows no half of an end: it has this long for its last words.
+                self._close_by(self._loop.time() + END_SECONDS)
+
+    def note_loss(self, end: _End) -> None:
+        """End the other side as this one has ended."""
+        if self._finished:
+            end.owner.connection_lost(end.error)
+            return
+        if end.other.lost:
+            if not self._over.done():
+                self._over.set_result(None)
+        elif end.error is not None:
+            reset(end.other.transport)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """End both sides in order, and not in order when that takes too long."""
+        for end in (self.caller, self.upstream):
+            if not end.lost and not end.transport.is_closing():
+                end.transport.close()
+        self._close_by(self._loop.time() + END_SECONDS)
+
+    def _close_by(self, at: float) -> None:
+        if self._closing_at is None:
+            self._closing_at = at
+            self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._look)
+
+    def _look(self) -> None:
+        """See whether the time is over: of use, or of the end."""
+        now = self._loop.time()
+        if self._closing_at is not None:
+            for end in (self.caller, self.upstream):
+                if not end.lost:
+                    self._end_now(end)
+        elif now >= self._used_at + self._idle_seconds:
+            self.close()
+        else:
+            self._timer = self._loop.call_at(self._used_at + self._idle_seconds, self._look)
+
+    def _end_now(self, end: _End) -> None:
+        if end.transport.is_closing() or end.transport.get_write_buffer_size():
+            reset(end.transport)
+        else:
+            end.transport.close()
+            self._timer = self._loop.call_later(END_SECONDS, reset, end.transport)
