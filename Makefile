@@ -7,7 +7,7 @@ ARGS ?=
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench bench-all fuzz format clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,8 +58,18 @@ format: $(VENV)/.check ## Rewrite the code as `make check` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.bench ## CPU per request beside nginx and Envoy (needs nginx and wrk from the distribution)
+fuzz: $(VENV)/.test ## Broken and odd bytes from upstreams and from callers, a minute each
+	@$(BIN)/python tests/fuzz/upstream_connection.py --seconds 60 $(ARGS)
+	@$(BIN)/python tests/fuzz/caller_connection.py --seconds 60 $(ARGS)
+
+bench: $(VENV)/.bench ## CPU per request beside nginx, Envoy and Go (needs nginx and wrk from the distribution)
 	@$(BIN)/python benchmarks/compare.py $(ARGS)
+
+bench-all: $(VENV)/.bench ## The same, and throughput, latency at a fixed rate, and growth with the number of upstreams
+	@$(BIN)/python benchmarks/compare.py
+	@$(BIN)/python benchmarks/throughput.py
+	@$(BIN)/python benchmarks/latency.py
+	@$(BIN)/python benchmarks/growth.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) $(VENV)-* tests/integration/servers/node_modules build dist

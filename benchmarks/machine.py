@@ -15,7 +15,7 @@ from surroundings import find
 def versions() -> dict[str, str]:
     """Return name and version of each; a program that is not installed is not in it."""
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    python = [platform.python_version(), *map(_library, ("aiohttp", "httptools", "uvloop"))]
+    python = [platform.python_version(), *map(_library, ("aiohttp", "uvloop"))]
     wanted = {
         "nginx": _said("nginx", "-V", r"nginx/(\S+)", r"(?:.*running|built) with (OpenSSL [\d.]+)"),
         "Go": _said("go", "version", r"go(\d\S+)"),

@@ -22,6 +22,19 @@ class Kind:
     retry: bool = False
 
 
+LIMITS = (
+    "body_bytes_max",
+    "connections_max",
+    "head_bytes_max",
+    "head_seconds",
+    "header_fields_max",
+    "requests_in_flight_max",
+    "upstream_connections_max",
+    "waiters_per_audience_max",
+)
+"""The bounds that a request can reach: keys of `limits`, and an upstream's `connections_max`."""
+
+
 class Fault(Enum):
     """The codes of SPEC §5; the member's value is the code itself."""
 
@@ -88,7 +101,7 @@ class ProxyError(Exception):
 
     `status` and `proxy_status` override the fault's own where the truth is finer (405 for TRACE,
     `dns_error` for a name that does not resolve). `retry_after_seconds` is rounded up by the
-    gateway. `limit` names the bound that was reached, where it was one: a key of the configuration.
+    gateway. `limit` names the bound that was reached, where it was one: a member of `LIMITS`.
     """
 
     def __init__(

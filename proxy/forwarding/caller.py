@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp.tcp_helpers import tcp_keepalive
 
-from proxy.errors import Fault, ProxyError
+from proxy.errors import ProxyError
 from proxy.forwarding.caller_connection import CallerConnection
 from proxy.forwarding.caller_request import CallerRequest
 from proxy.forwarding.chunked import ChunkedReader
 from proxy.forwarding.departure import is_gone
 from proxy.forwarding.inbox import Inbox
 from proxy.forwarding.incoming import IncomingBody
-from proxy.forwarding.refusal import broken_body, head_too_slow
+from proxy.forwarding.refusal import broken_body, head_too_slow, too_many_connections
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,13 +80,7 @@ class CallerProtocol(CallerConnection):
         self.is_socket_file = not isinstance(name, tuple)
         self.peer = "127.0.0.1" if self.is_socket_file else name[0]
         if not self._server.opened(self):
-            error = ProxyError(
-                Fault.OVERLOADED,
-                "limits.connections_max is reached",
-                retry_after_seconds=1,
-                limit="connections_max",
-            )
-            self.transport.write(self._server.conductor.unparsed(error))
+            self.transport.write(self._server.conductor.unparsed(too_many_connections()))
             # Not lingering: that would hold one more of what there is too little of.
             self.force_close()
             return
@@ -256,6 +250,9 @@ class CallerProtocol(CallerConnection):
                 if self._holds_inbox and not self._inbox.data:
                     self._holds_inbox = False
                     self.hold(False)
+            if body.error is not None:
+                # Known before anything of it was sent: then nothing is.
+                raise body.error
             if not body.complete:
                 self._body = body
                 if self.ended:

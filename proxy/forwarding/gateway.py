@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.head import RequestHead
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
+    from proxy.telemetry.upstream import UpstreamFacts
 
 RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499
@@ -222,6 +223,7 @@ class Gateway:
                 Fault.OVERLOADED,
                 "limits.requests_in_flight_max is reached",
                 retry_after_seconds=1,
+                limit="requests_in_flight_max",
             )
 
     def _route(self, head: RequestHead) -> tuple[Route, bytes]:
@@ -240,7 +242,7 @@ class Gateway:
 
     def _answer(self, request: CallerRequest, error: ProxyError) -> bool:
         """Turn an error into an answer, or into a broken connection; say whether to keep it."""
-        request.facts.failed(error.code)
+        self._count(request.facts, error)
         if request.exchange is not None and request.exchange.answer_begun:
             request.protocol.break_off()
             return False
@@ -266,9 +268,14 @@ class Gateway:
             )
         return keep_alive
 
+    def _count(self, facts: UpstreamFacts, error: ProxyError) -> None:
+        facts.failed(error.code)
+        if error.limit is not None:
+            self._telemetry.limits_reached[error.limit] += 1
+
     def unparsed(self, error: ProxyError) -> bytes:
         """Count and render the refusal of what could not be parsed."""
-        self._nobody.failed(error.code)
+        self._count(self._nobody, error)
         self._nobody.request_finished("_OTHER", error.status, "proxy", 0.0)
         if self._log.wants_access(error.status, "proxy"):
             self._log.access(

@@ -25,13 +25,13 @@ class IncomingBody:
     __slots__ = (
         "_buffered_bytes",
         "_chunked",
-        "_error",
         "_hold",
         "_left",
         "_loop",
         "_pieces",
         "_waiter",
         "complete",
+        "error",
         "held",
     )
 
@@ -49,7 +49,7 @@ class IncomingBody:
         self._chunked = chunked
         self._pieces: list[bytes] = [] if chunked is None else chunked.pieces
         self._buffered_bytes = 0
-        self._error: ProxyError | None = None
+        self.error: ProxyError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.complete = False
         """Whether all of it has come; some may still be here to be taken."""
@@ -93,8 +93,8 @@ class IncomingBody:
 
     def fail(self, error: ProxyError) -> None:
         """End it before its end: whoever reads gets `error`, now or when it asks."""
-        if self._error is None and not self.complete:
-            self._error = error
+        if self.error is None and not self.complete:
+            self.error = error
             self._wake()
 
     def take(self) -> bytes:
@@ -111,8 +111,8 @@ class IncomingBody:
     async def read(self) -> bytes:
         """Return what is here, or what comes next; nothing at the end. Raises `ProxyError`."""
         while not self._pieces:
-            if self._error is not None:
-                raise self._error
+            if self.error is not None:
+                raise self.error
             if self.complete:
                 return b""
             self._waiter = self._loop.create_future()

@@ -159,6 +159,7 @@ class Pool:
             f"all {self._upstream.connections_max} connections of the upstream "
             "(connections_max) are busy",
             retry_after_seconds=1,
+            limit="upstream_connections_max",
         )
 
     def _give_place_away(self) -> None:

@@ -14,6 +14,16 @@ def head_too_large(
     return ProxyError(Fault.HEAD_TOO_LARGE, f"the head exceeds limits.{limit}", limit=limit)
 
 
+def too_many_connections() -> ProxyError:
+    """Return the error for a caller's connection beyond the limit."""
+    return ProxyError(
+        Fault.OVERLOADED,
+        "limits.connections_max is reached",
+        retry_after_seconds=1,
+        limit="connections_max",
+    )
+
+
 def head_too_slow() -> ProxyError:
     """Return the error for a head that does not come."""
     return ProxyError(

@@ -202,6 +202,14 @@ def _token_times(audiences: list[AudienceFacts]) -> Iterator[Metric]:
 
 
 def _process(telemetry: Telemetry) -> Iterator[Metric]:
+    limits = CounterMetricFamily(
+        "tokenproxy_limits_reached",
+        "Requests refused because a bound was reached, by the bound.",
+        labels=["limit"],
+    )
+    for limit, count in telemetry.limits_reached.copy().items():
+        limits.add_metric([limit], count)
+    yield limits
     yield GaugeMetricFamily(
         "tokenproxy_config_last_reload_successful",
         "1 if the configuration was good when it was last read, else 0.",

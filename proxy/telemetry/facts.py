@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.errors import LIMITS
 from proxy.telemetry.audience import AudienceFacts
 from proxy.telemetry.upstream import UpstreamFacts
 
@@ -40,6 +41,8 @@ class Telemetry:
         self.audiences = {
             name: AudienceFacts(name, log=log, wall=wall, monotonic=monotonic) for name in audiences
         }
+        self.limits_reached = dict.fromkeys(LIMITS, 0)
+        """How often a request was refused for each bound."""
         self.event_loop_lag_seconds = 0.0
         self.config_last_reload_successful = True
         self.config_last_reload_success_at = wall()

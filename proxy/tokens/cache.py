@@ -9,7 +9,7 @@ Rules:
 - Time is monotonic, from when a token was asked for. Chance and both clocks are handed in.
 - The key is the configured audience; audiences share nothing but their client's way out.
 
-How it works: each audience has a `_Holding` with its lease, at most one fetch, and one timer that
+How it works: each audience has a `Holding` with its lease, at most one fetch, and one timer that
 wakes it when something is due without anybody asking (renewal, another attempt, letting go).
 """
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import Fault, ProxyError
 from proxy.telemetry.log import places
 from proxy.tokens.fetch import WARNINGS
+from proxy.tokens.holding import Holding
 from proxy.tokens.lease import Decision, Lease
 from proxy.tokens.outcome import FetchFailed, misspoke, timed_out
 from proxy.tokens.ways import Ways
@@ -28,30 +29,14 @@ from proxy.tokens.ways import Ways
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.config.schema import Audience, Config
+    from proxy.config.schema import Config
     from proxy.model import AudienceName, Token
     from proxy.telemetry.audience import AudienceFacts, FetchReason
-    from proxy.tokens.fetch import Fetch
 
 TIMER_SECONDS_MAX = 3600.0
 """A timer is looked at again this often: timers of weeks overflow, and machines sleep."""
 CREDENTIAL_LOOK_SECONDS = 1.0
 """How often a credential that was refused is looked at for a change."""
-
-
-class _Holding:
-    """What is held of one audience."""
-
-    __slots__ = ("audience", "facts", "fetch", "lease", "task", "timer", "used_at")
-
-    def __init__(self, audience: Audience, fetch: Fetch, facts: AudienceFacts, now: float) -> None:
-        self.audience = audience
-        self.fetch = fetch
-        self.facts = facts
-        self.lease = Lease()
-        self.task: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.used_at = now
 
 
 class TokenCache:
@@ -72,7 +57,7 @@ class TokenCache:
         self._closing = self._closed = False
         self._ways = Ways(config, monotonic=monotonic, wall=wall)
         self._holdings = {
-            name: _Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
+            name: Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
             for name, audience in config.audiences.items()
         }
 
@@ -155,7 +140,7 @@ class TokenCache:
         # Somebody else's 401 has brought another token already, or is about to.
         return lease.token != token and (lease.live(now) or holding.task is not None)
 
-    async def _wait(self, holding: _Holding, began_at: float) -> Token:
+    async def _wait(self, holding: Holding, began_at: float) -> Token:
         facts = holding.facts
         if facts.waiters >= self._waiters_max:
             facts.refused += 1
@@ -163,6 +148,7 @@ class TokenCache:
                 Fault.OVERLOADED,
                 "limits.waiters_per_audience_max is reached",
                 retry_after_seconds=1,
+                limit="waiters_per_audience_max",
             )
         if holding.task is None:
             facts.misses += 1
@@ -176,7 +162,7 @@ class TokenCache:
             facts.waiters -= 1
             facts.wait.observe(self._monotonic() - began_at)
 
-    async def _waited(self, holding: _Holding, deadline: float) -> Token:
+    async def _waited(self, holding: Holding, deadline: float) -> Token:
         """Wait for fetches until one brings a token or an error that is to be told."""
         while True:
             task = holding.task
@@ -199,7 +185,7 @@ class TokenCache:
             # The token that came was refused by its upstream before this caller's turn.
             self._begin(holding, "miss")
 
-    def _begin(self, holding: _Holding, reason: FetchReason) -> None:
+    def _begin(self, holding: Holding, reason: FetchReason) -> None:
         """Start a fetch unless one is in flight. Raises `ProxyError` `shutting_down`."""
         if self._closed:
             raise ProxyError(Fault.SHUTTING_DOWN, "this proxy is shutting down")
@@ -213,7 +199,7 @@ class TokenCache:
             self._fetched(holding, reason), name=f"token-{holding.facts.name}"
         )
 
-    async def _fetched(self, holding: _Holding, reason: FetchReason) -> None:
+    async def _fetched(self, holding: Holding, reason: FetchReason) -> None:
         began_at = self._monotonic()
         try:
             try:
@@ -234,7 +220,7 @@ class TokenCache:
                 holding.used_at = self._monotonic()
             self._arm(holding)
 
-    async def _ask(self, holding: _Holding, reason: FetchReason, began_at: float) -> None:
+    async def _ask(self, holding: Holding, reason: FetchReason, began_at: float) -> None:
         fetched = await holding.fetch.ask()
         now = self._monotonic()
         lease = holding.lease.granted(
@@ -257,7 +243,7 @@ class TokenCache:
             holding.facts.warn(warning, WARNINGS[warning])
 
     def _note_failure(
-        self, holding: _Holding, reason: FetchReason, began_at: float, failure: FetchFailed
+        self, holding: Holding, reason: FetchReason, began_at: float, failure: FetchFailed
     ) -> None:
         now = self._monotonic()
         lease = holding.lease = holding.lease.failed(
@@ -279,7 +265,7 @@ class TokenCache:
             live_for_seconds=lease.usable_until - now if live else None,
         )
 
-    def _arm(self, holding: _Holding) -> None:
+    def _arm(self, holding: Holding) -> None:
         """Set the timer for what is due next without anybody asking."""
         if self._closing:
             return
@@ -292,7 +278,7 @@ class TokenCache:
         delay = min(due - now, TIMER_SECONDS_MAX)
         holding.timer = asyncio.get_running_loop().call_later(delay, self._due, holding)
 
-    def _due(self, holding: _Holding) -> None:
+    def _due(self, holding: Holding) -> None:
         holding.timer = None
         if self._closing or holding.task is not None:
             return

@@ -12,7 +12,7 @@ import pytest
 from conformance.bench import Bench, bench, eventually
 from conformance.handshake import accepted, both_have_ended, handshake, opened
 
-from proxy.forwarding import caller_connection
+from proxy.forwarding import caller_connection, tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +88,11 @@ async def test_what_comes_before_the_acceptance_is_bounded(the: Bench) -> None:
         assert await upstream.exactly(len(PIECE)) == PIECE
 
 
-async def test_an_idle_tunnel_ends_though_one_side_takes_nothing() -> None:
+async def test_an_idle_tunnel_ends_though_one_side_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """B-56: what is written and not taken does not keep it."""
+    monkeypatch.setattr(tunnel, "END_SECONDS", 0.3)
     async with bench(timeouts={"tunnel_idle_seconds": 0.5}) as the:
         with silent_caller(the) as sock:
             upstream = await the.upstream.accept()

@@ -17,6 +17,8 @@ from conformance.handshake import (
     passes_both_ways,
 )
 
+from proxy.forwarding import tunnel
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -165,9 +167,13 @@ async def test_a_reset_of_one_side_breaks_the_other_off(the: Bench, first: str) 
 
 @pytest.mark.parametrize("first", ["caller", "upstream"])
 async def test_tls_carries_a_tunnel_and_its_end(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    first: str,
 ) -> None:
     """TLS knows no end one way: the end of either side is the tunnel's."""
+    monkeypatch.setattr(tunnel, "END_SECONDS", 0.5)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

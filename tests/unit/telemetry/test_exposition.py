@@ -57,7 +57,7 @@ def test_every_counter_and_histogram_is_there_from_the_start_and_stands_at_zero(
         for family in text_string_to_metric_families(page_of(telemetry))
         if family.name.startswith("tokenproxy_") and family.type in {"counter", "histogram"}
     ]
-    assert len(families) == 10
+    assert len(families) == 11
     for family in families:
         assert family.samples
         assert {sample.value for sample in family.samples} == {0.0}
