@@ -127,13 +127,13 @@ class UpstreamConnection(asyncio.Protocol):
         while not answer.complete and not answer.has_body():
             await self._news()
 
-    def take(self) -> bytes:
+    def take(self) -> list[bytes]:
         """Return what has come of the body since the last time, without waiting."""
-        data = self.answer.take()
+        pieces = self.answer.take_pieces()
         if self._reading_paused and self.transport is not None:
             self._reading_paused = False
             self.transport.resume_reading()
-        return data
+        return pieces
 
     def expect_by(self, at: float, detail: str) -> None:
         """Set the deadline: if it passes, the exchange fails with `upstream_timeout`."""

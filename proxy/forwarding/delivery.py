@@ -61,20 +61,25 @@ async def deliver(exchange: Exchange, connection: UpstreamConnection) -> bool:
         ended = came.complete
         if connection.error is not None and not ended:
             raise connection.error
-        piece = connection.take()
-        if piece:
-            exchange.answer_bytes += len(piece)
-            data += b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+        pieces = connection.take()
+        if pieces:
+            size = sum(map(len, pieces))
+            exchange.answer_bytes += size
+            if chunked:
+                # One chunk of them all: a chunk each would cost the caller more to read.
+                pieces = [b"%x\r\n" % size, *pieces, b"\r\n"]
+        if data:
+            pieces.insert(0, data)
+            data = b""
         if ended and chunked:
-            data += message.last_chunk(came.trailers, answer.named)
+            pieces.append(message.last_chunk(came.trailers, answer.named))
         transport = protocol.transport
         if transport is None:
             # The caller has left; the server cancels this task at its next wait.
             raise asyncio.CancelledError
-        if data:
-            transport.write(data)
+        if pieces:
+            transport.writelines(pieces)
             exchange.answer_begun = True
-            data = b""
         if ended:
             return keep_alive
         if protocol.writing_paused:
@@ -112,7 +117,7 @@ async def tunnel(exchange: Exchange, connection: UpstreamConnection) -> None:
     def start() -> None:
         both.caller.write(message.switching(answer))
         exchange.answer_begun = True
-        both.upstream.data_received(connection.take())
+        both.upstream.data_received(b"".join(connection.take()))
         both.caller.data_received(protocol.take_over())
         for end, ended in (
             (both.caller, protocol.ended),

@@ -191,15 +191,17 @@ class AnswerParser:
         """Say whether there is something to `take`."""
         return bool(self._pieces)
 
-    def take(self) -> bytes:
-        """Return what has come of the body since the last time."""
-        pieces = self._pieces
-        if not pieces:
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+    def take_pieces(self) -> list[bytes]:
+        """Return what has come of the body since the last time, as it came."""
+        pieces = self._pieces.copy()
+        self._pieces.clear()
         self.buffered_bytes = 0
-        return data
+        return pieces
+
+    def take(self) -> bytes:
+        """Return the same in one."""
+        pieces = self.take_pieces()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _broken_body(what: str) -> ProxyError:

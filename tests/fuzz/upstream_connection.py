@@ -84,7 +84,7 @@ class Reader:
             if connection.error is not None and not ended:
                 self.error = connection.error
                 return
-            piece = connection.take()
+            piece = b"".join(connection.take())
             self.body += piece
             length = answer.content_length
             self.too_long |= length is not None and len(self.body) > length
