@@ -153,12 +153,13 @@ class CallerProtocol(CallerConnection):
         """Finish a request whose answer has come; leave it to the task if there is more to it."""
         request = self._request
         assert request is not None, "it is on its way"
+        assert request.exchange is not None
+        assert request.exchange.connection is not None
+        # Whatever it does to the connection is no news to us.
+        request.exchange.connection.on_news = None
         keep = self._server.conductor.answered(request)
         self._on_its_way = False
         if keep is None:
-            assert request.exchange is not None
-            assert request.exchange.connection is not None
-            request.exchange.connection.on_news = None
             self._wake()
             return
         self._over(request, keep=keep)

@@ -147,8 +147,7 @@ class CallerConnection(BaseProtocol):
         """End the connection now; return the task that is to be waited for."""
         task = self._task_handler
         if self.tunnel is not None:
-            # It ends by itself when both sides have taken what was written.
-            self.tunnel.close()
+            self.tunnel.close_now()
             return task
         if self.busy:
             self.break_off()

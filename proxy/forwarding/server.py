@@ -9,6 +9,7 @@ from aiohttp.web_server import Server
 
 from proxy.forwarding.caller import CallerProtocol
 from proxy.forwarding.head_reader import HeadReader
+from proxy.forwarding.tunnel import END_SECONDS
 
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
@@ -78,8 +79,9 @@ class CallerServer(Server):
     async def end_all(self) -> None:
         """End all connections; what is in flight is broken off."""
         protocols = cast("list[CallerProtocol]", self.connections)
-        tasks = [protocol.end() for protocol in protocols]
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        tasks = {task for protocol in protocols if (task := protocol.end()) is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=2 * END_SECONDS)
 
     def __call__(self) -> CallerProtocol:  # type: ignore[override]
         """Make the protocol of a new connection."""

@@ -5,8 +5,9 @@ Rules:
 
 - An end goes on as an end, so that the other way stays open; a reset goes on as a reset.
 - A side that takes nothing stops the other: its transport is read no more.
-- Nothing for `timeouts.tunnel_idle_seconds`, either way, ends both in order. So does `close`, after
-  the drain. An end that is not taken is broken off after `END_SECONDS`.
+- Nothing for `timeouts.tunnel_idle_seconds`, either way, ends both in order. A side that takes
+  nothing of its end for `END_SECONDS` is broken off; one that is slow is not.
+- After the drain `close_now` ends both in order, and has `LAST_SECONDS` for it.
 - The transports are ours meanwhile; whose they were hears of their loss when all is over.
 """
 
@@ -15,13 +16,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.reset import reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 END_SECONDS = 5.0
-"""How long a side has to take what was written to it, and to end, once the other has ended it."""
+"""How long a side may take nothing of what was written to it, once the other side has ended."""
+LAST_SECONDS = 1.0
+"""How long both sides have when the process ends: the grace is over by then."""
 
 
 class _End(asyncio.Protocol):
@@ -38,6 +42,7 @@ class _End(asyncio.Protocol):
         self.ended = False
         self.lost = False
         self.error: Exception | None = None
+        self.untaken_bytes: int | None = None
 
     def data_received(self, data: bytes) -> None:
         """Pass on what came."""
@@ -90,7 +95,7 @@ class Tunnel:
         self._used_at = loop.time()
         self._timer = loop.call_later(idle_seconds, self._look)
         self._over = loop.create_future()
-        self._closing_at: float | None = None
+        self._closing = False
         self._finished = False
         self.caller = _End(self, *caller)
         self.upstream = _End(self, *upstream)
@@ -125,8 +130,10 @@ class Tunnel:
             if other.transport.can_write_eof():
                 other.transport.write_eof()
             else:
-                # TLS knows no half of an end: it has this long for its last words.
-                self._close_by(self._loop.time() + END_SECONDS)
+                # TLS knows no half of an end: once it has been silent so long, it has ended too.
+                self._idle_seconds = min(self._idle_seconds, END_SECONDS)
+                self.note_use()
+                self._look_in(self._idle_seconds)
 
     def note_loss(self, end: _End) -> None:
         """End the other side as this one has ended."""
@@ -142,33 +149,40 @@ class Tunnel:
             self.close()
 
     def close(self) -> None:
-        """End both sides in order, and not in order when that takes too long."""
+        """End both sides in order; a side that does not take its end is broken off."""
+        self._closing = True
         for end in (self.caller, self.upstream):
             if not end.lost and not end.transport.is_closing():
                 end.transport.close()
-        self._close_by(self._loop.time() + END_SECONDS)
+        self._look_in(END_SECONDS)
 
-    def _close_by(self, at: float) -> None:
-        if self._closing_at is None:
-            self._closing_at = at
-            self._timer.cancel()
-            self._timer = self._loop.call_at(at, self._look)
+    def close_now(self) -> None:
+        """End both sides in order, and what is left of them after `LAST_SECONDS`."""
+        self.close()
+        self._timer.cancel()
+        self._timer = self._loop.call_later(LAST_SECONDS, self._break_off)
+
+    def _break_off(self) -> None:
+        for end in (self.caller, self.upstream):
+            if not end.lost:
+                reset(end.transport)
+
+    def _look_in(self, seconds: float) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """See whether the time is over: of use, or of the end."""
-        now = self._loop.time()
-        if self._closing_at is not None:
-            for end in (self.caller, self.upstream):
-                if not end.lost:
-                    self._end_now(end)
-        elif now >= self._used_at + self._idle_seconds:
-            self.close()
-        else:
-            self._timer = self._loop.call_at(self._used_at + self._idle_seconds, self._look)
-
-    def _end_now(self, end: _End) -> None:
-        if end.transport.is_closing() or end.transport.get_write_buffer_size():
-            reset(end.transport)
-        else:
-            end.transport.close()
-            self._timer = self._loop.call_later(END_SECONDS, reset, end.transport)
+        """See whether it is time to end: nothing was sent or taken for too long."""
+        if not self._closing:
+            left = self._used_at + self._idle_seconds - self._loop.time()
+            if left <= 0:
+                self.close()
+            else:
+                self._look_in(left)
+            return
+        for end in (self.caller, self.upstream):
+            if not end.lost:
+                before, end.untaken_bytes = end.untaken_bytes, untaken_bytes(end.transport)
+                if not end.untaken_bytes or end.untaken_bytes == before:
+                    reset(end.transport)
+        self._look_in(END_SECONDS)
