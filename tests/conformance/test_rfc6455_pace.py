@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 from conformance.bench import Bench, bench, eventually
 from conformance.handshake import accepted, both_have_ended, handshake, opened
 
@@ -16,6 +18,7 @@ from proxy.forwarding import caller_connection, tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conformance.wire import Peer
 
@@ -126,3 +129,39 @@ async def test_an_end_behind_bytes_that_are_not_taken_waits_for_them(
     assert came == sent
     other.finish()
     await both_have_ended(caller, upstream)
+
+
+async def test_a_slow_caller_gets_everything_of_an_upstream_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one that takes nothing at all is broken off (B-65)."""
+    monkeypatch.setattr(tunnel, "END_SECONDS", 0.3)
+    loop = asyncio.get_running_loop()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with bench(
+        url="https://127.0.0.1:UPSTREAM_PORT",
+        tls={"ca_file": str(tmp_path / "ca.pem")},
+        listening={"ssl": context},
+    ) as the:
+        with silent_caller(the) as sock:
+            upstream = await the.upstream.accept()
+            await upstream.head()
+            wanted = len(PIECE) * 6
+            upstream.send(accepted(behind=PIECE * 6))
+            upstream.writer.close()
+            came = b""
+            while not came.endswith(b"\r\n\r\n"):
+                came += await loop.sock_recv(sock, 1)
+            read = 0
+            while read < wanted:
+                slow = read > wanted - 4 * MIB
+                data = await loop.sock_recv(sock, 65536 if slow else MIB)
+                assert data, "the end came too early"
+                read += len(data)
+                if slow:
+                    await asyncio.sleep(0.05)
+            assert read == wanted
+            assert await loop.sock_recv(sock, 1) == b""
