@@ -17,7 +17,8 @@ from proxy.forwarding.head_reader import TEXT, TOKEN
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (.*))?\Z", re.DOTALL)
 # `Trailer` is no hop-by-hop field, and the trailers of answers do go on.
 _NOTED = (HOP_BY_HOP - {b"trailer"}) | {b"content-length"}
-_REMEMBERED_MAX = 1024
+_REMEMBERED_MAX = 256
+_REMEMBERED_BYTES_MAX = 64
 _LENGTH_DIGITS_MAX = 18
 
 
@@ -130,15 +131,19 @@ class AnswerReader:
             self._status_lines.clear()
         minor, status, reason = int(match[1]), int(match[2]), match[3] or b""
         written = b"HTTP/1.1 %d %b" % (status, reason)
-        read = self._status_lines[line] = (minor, status, reason, written)
+        read = (minor, status, reason, written)
+        if len(line) <= _REMEMBERED_BYTES_MAX:
+            self._status_lines[line] = read
         return read
 
     def _name(self, name: bytes, colon: bytes) -> bytes:
         if not colon or not TOKEN.match(name):
             raise misspoke("a field's name is malformed")
-        if len(self._names) >= _REMEMBERED_MAX:
-            self._names.clear()
-        lower = self._names[name] = name.lower()
+        lower = name.lower()
+        if len(name) <= _REMEMBERED_BYTES_MAX:
+            if len(self._names) >= _REMEMBERED_MAX:
+                self._names.clear()
+            self._names[name] = lower
         return lower
 
 

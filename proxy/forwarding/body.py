@@ -47,7 +47,7 @@ class RequestBody:
         self._bytes_max = bytes_max
         self._timeouts = timeouts
         self._now = now
-        self._copy: bytes | None = b""
+        self._copy: bytearray | None = bytearray()
         self._ended = False
         self._patience: asyncio.Timeout | None = None
         self.sent_bytes = 0
@@ -62,16 +62,20 @@ class RequestBody:
     def at_hand(self) -> bytes | None:
         """Return the whole body as it is framed upstream, None if it is still to come.
 
-        A body that is here but too long to be kept is returned the first time only.
+        A body that is here but too long to be kept is returned the first time only. Raises
+        `ProxyError` for one that is known to be broken: then nothing of its request is sent.
         """
-        data = self._copy
+        if self._incoming.error is not None:
+            raise self._incoming.error
         if not self._ended:
             if not self._incoming.complete:
                 return None
             data = self._incoming.take()
             self._take(data)
             self._ended = True
-        if data is None:
+        elif self._copy is not None:
+            data = bytes(self._copy)
+        else:
             return None
         return self._framed(data) + self._end() if self._chunked else data
 
@@ -88,10 +92,11 @@ class RequestBody:
                 connection.write(self._end())
             connection.request_sent = True
             connection.sent_at = self._now()
-            connection.expect_by(
-                self._now() + self._timeouts.response_seconds,
-                "the upstream did not answer within timeouts.response_seconds",
-            )
+            if connection.answer.head is None:
+                connection.expect_by(
+                    self._now() + self._timeouts.response_seconds,
+                    "the upstream did not answer within timeouts.response_seconds",
+                )
         except ProxyError as error:
             connection.fail(error)
         except TimeoutError:
@@ -101,6 +106,8 @@ class RequestBody:
 
     async def _next(self, connection: UpstreamConnection) -> bytes:
         incoming = self._incoming
+        if incoming.error is not None:
+            raise incoming.error
         if incoming.here:
             return incoming.take()
         if incoming.complete:
@@ -111,8 +118,10 @@ class RequestBody:
                 data = await incoming.read()
             self._expects_continue = False
             return data
-        # While the caller is waited for, the upstream owes nothing.
-        connection.expect_no_more()
+        # While the caller is waited for, the upstream owes nothing; once it answers, the deadlines
+        # are those of the answer.
+        if connection.answer.head is None:
+            connection.expect_no_more()
         async with asyncio.timeout(self._timeouts.idle_seconds):
             return await incoming.read()
 

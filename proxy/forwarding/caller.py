@@ -4,7 +4,7 @@ It stands on aiohttp's low-level server (`server.py`), and does for itself what 
 otherwise than aiohttp's `RequestHandler` does it; each of these has tests:
 
 - What goes to the caller is written as bytes while it comes; there is no `Response` to prepare.
-- The handler runs in the connection's own task, which is cancelled when the caller leaves.
+- What has to wait runs in the connection's own task, which is cancelled when the caller leaves.
 - Requests are cut out of the stream one at a time, so that an answer keeps its place before what
   is wrong with the next request, what follows a body or a declined upgrade is found again, and
   trailers are trailers (aiohttp takes the last one for a field of the next request).
@@ -44,6 +44,7 @@ class CallerProtocol(CallerConnection):
 
     __slots__ = (
         "_body",
+        "_finishing",
         "_holds_inbox",
         "_idle_timer",
         "_idle_until",
@@ -63,8 +64,8 @@ class CallerProtocol(CallerConnection):
         self._holds_inbox = False
         self._body: IncomingBody | None = None
         self._request: CallerRequest | None = None
-        # Nothing but its answer is waited for: no task is at work on it.
-        self._on_its_way = False
+        # Nothing but its answer is waited for: no task is at work on it, or one is.
+        self._on_its_way = self._finishing = False
         self._waiter: asyncio.Future[None] | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_until = 0.0
@@ -84,6 +85,7 @@ class CallerProtocol(CallerConnection):
             # Not lingering: that would hold one more of what there is too little of.
             self.force_close()
             return
+        self._idle_until = self._loop.time() + self._server.limits.keepalive_seconds
         self._task_handler = self._loop.create_task(self._serve())
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -127,6 +129,9 @@ class CallerProtocol(CallerConnection):
         if self._body is not None:
             # Whoever reads it says so; a caller that is gone does not hear it.
             self._body.fail(broken_body("ended before its end"))
+            if is_gone(transport):
+                return False
+            self.look_after_later()
             return True
         if not self.busy and not self._inbox.data:
             return False
@@ -140,6 +145,8 @@ class CallerProtocol(CallerConnection):
     def _begin(self, block: bytes) -> None:
         """Begin to answer a request; the connection's task goes on with what has to wait."""
         self.busy = True
+        if self.ended or self.holds:
+            self.look_after_later()
         request = self._request = CallerRequest(block, self)
         if self._server.conductor.begin(request):
             assert request.exchange is not None
@@ -165,13 +172,12 @@ class CallerProtocol(CallerConnection):
         self._over(request, keep=keep)
         if self._inbox.data or self.closing or self.ended:
             self._wake()
-        else:
-            self._idle_until = self._loop.time() + self._server.limits.keepalive_seconds
 
     def _over(self, request: CallerRequest, *, keep: bool) -> None:
         """Make ready for the next request, or for the end."""
         self._request = None
-        self.busy = False
+        self.busy = self._finishing = False
+        self._idle_until = self._loop.time() + self._server.limits.keepalive_seconds
         unread = request.body is not None and not request.body.complete
         if not keep or unread:
             self.linger()
@@ -186,10 +192,11 @@ class CallerProtocol(CallerConnection):
                 if request is None or self._on_its_way:
                     await self._arrival()
                 else:
+                    self._finishing = True
                     keep = await self._server.conductor.finish(request)
                     self._over(request, keep=keep)
         finally:
-            if self._request is not None and self._on_its_way:
+            if self._request is not None and not self._finishing:
                 self._server.conductor.abandon(self._request)
             if self.transport is not None and not self.lingering:
                 self.force_close()
@@ -227,7 +234,7 @@ class CallerProtocol(CallerConnection):
                     self._server.limits.head_seconds, self._head_is_too_slow
                 )
         elif not self.busy:
-            self._idle_until = loop.time() + self._server.limits.keepalive_seconds
+            self.stop_timer()
             if self._idle_timer is None:
                 self._idle_timer = loop.call_at(self._idle_until, self._close_idle)
         waiter = self._waiter = loop.create_future()
@@ -251,13 +258,13 @@ class CallerProtocol(CallerConnection):
                 if self._holds_inbox and not self._inbox.data:
                     self._holds_inbox = False
                     self.hold(False)
-            if body.error is not None:
-                # Known before anything of it was sent: then nothing is.
-                raise body.error
             if not body.complete:
                 self._body = body
                 if self.ended:
                     body.fail(broken_body("ended before its end"))
+            if body.error is not None:
+                # Known before anything of it was sent: then nothing is.
+                raise body.error
         return head
 
     def take_over(self) -> bytes:
@@ -282,6 +289,9 @@ class CallerProtocol(CallerConnection):
     def _close_idle(self) -> None:
         """Close a connection that is idle for its time; look again later at one that was not."""
         self._idle_timer = None
+        if self.lingering:
+            # That has a time of its own.
+            return
         now = self._loop.time()
         if self.busy or self._inbox.data:
             self._idle_until = now + self._server.limits.keepalive_seconds

@@ -29,7 +29,7 @@ class CallerConnection(BaseProtocol):
     """See the module's docstring. `busy` says whether a request is being answered."""
 
     __slots__ = (
-        "_holds",
+        "holds",
         "_looking_after",
         "_task_handler",
         "busy",
@@ -42,7 +42,8 @@ class CallerConnection(BaseProtocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._holds = 0
+        self.holds = 0
+        """How many reasons there are not to read the caller."""
         self._looking_after: asyncio.TimerHandle | None = None
         self._task_handler: asyncio.Task[None] | None = None
         self.busy = False
@@ -92,11 +93,11 @@ class CallerConnection(BaseProtocol):
 
     def hold(self, hold: bool) -> None:  # noqa: FBT001 - a callback's one argument
         """Read the caller no more, or again; what was held twice is to be let go twice."""
-        self._holds += 1 if hold else -1
-        if hold and self._holds == 1:
+        self.holds += 1 if hold else -1
+        if hold and self.holds == 1:
             self._pause_transport_reading()
             self.look_after_later()
-        elif not self._holds:
+        elif not self.holds:
             self._resume_transport_reading()
 
     def look_after_later(self) -> None:
@@ -106,7 +107,7 @@ class CallerConnection(BaseProtocol):
 
     def _look_after(self) -> None:
         self._looking_after = None
-        if self.transport is None or not self.busy or not (self._holds or self.ended):
+        if self.transport is None or not self.busy or not (self.holds or self.ended):
             return
         if is_gone(self.transport):
             self.transport.abort()

@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import Fault, ProxyError
@@ -223,13 +222,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._wake()
 
     def eof_received(self) -> bool:
-        """Take note of a proper end: FIN, or TLS's close_notify.
+        """Take note of a proper end: FIN, or TLS's close_notify (`TlsTransport` sees to that).
 
         True keeps the connection open the other way, for a tunnel that is about to begin.
         """
-        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
-        self.eof_seen = tls is None or _is_closed_by_peer(tls)
-        return self.answer.switched and tls is None
+        self.eof_seen = True
+        return self.answer.switched
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits what it means."""
@@ -263,13 +261,3 @@ class UpstreamConnection(asyncio.Protocol):
         self.writing_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-
-
-def _is_closed_by_peer(tls: ssl.SSLObject) -> bool:
-    """Say whether close_notify came: uvloop tells of a bare FIN as well."""
-    try:
-        return tls.read(1) == b""
-    except ssl.SSLZeroReturnError:
-        return True
-    except ssl.SSLError:
-        return False

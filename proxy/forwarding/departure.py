@@ -73,7 +73,7 @@ def _is_held(local: tuple[object, ...], remote: tuple[object, ...], family: int)
             answer = netlink.recv(4096)
     except OSError as error:
         # A kernel, or a container, that does not answer such questions.
-        return error.errno == errno.EMFILE
+        return error.errno in {errno.EMFILE, errno.ENFILE}
     _, kind = struct.unpack_from("=IH", answer)
     if kind == _NLMSG_ERROR or len(answer) < _INODE_AT + 4:
         return False

@@ -20,7 +20,7 @@ from proxy.forwarding.refusal import head_too_large
 from proxy.forwarding.target import AUTHORITY, split
 from proxy.forwarding.upgrade import asks_for_websocket
 
-_RELIED_ON = frozenset({b"host", b"content-length", b"transfer-encoding", b"via"})
+_RELIED_ON = frozenset({b"host", b"content-length", b"transfer-encoding", b"via", b"expect"})
 """What `Connection` cannot take away: the proxy relies on it."""
 _NOTED = HOP_BY_HOP | {
     b"host",
@@ -42,7 +42,8 @@ TEXT = bytes(each for each in range(256) if each == 9 or (each >= 32 and each !=
 _UNDERSCORE, _CR = b"_\r"
 _METHOD_BYTES_MAX = 64
 _REMEMBERED_MAX = 1024
-"""So many names and methods are remembered; callers choose them."""
+_REMEMBERED_BYTES_MAX = 64
+"""So many names and methods are remembered, if they are no longer; callers choose them."""
 
 
 class HeadReader:
@@ -143,8 +144,10 @@ class HeadReader:
     def _name(self, name: bytes, colon: bytes) -> bytes:
         if not colon or not TOKEN.match(name):
             raise _refused("a field's name is malformed")
-        _make_room(self._names)
-        lower = self._names[name] = name.lower()
+        lower = name.lower()
+        if len(name) <= _REMEMBERED_BYTES_MAX:
+            _make_room(self._names)
+            self._names[name] = lower
         return lower
 
 

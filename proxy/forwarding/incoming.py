@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES_MAX = 65536
 """Beyond this the caller is read no more until somebody takes what is here."""
+PIECE_BYTES = 64
+"""What a piece takes besides its bytes: a million chunks of a byte are more than a megabyte."""
 
 
 class IncomingBody:
@@ -67,6 +69,9 @@ class IncomingBody:
 
     def feed(self, data: bytes) -> bytes:
         """Take what came; return what lies behind the body. A fault in its framing ends it."""
+        if self.error is not None:
+            # Behind a fault nothing can be told apart any more.
+            return b""
         rest = b""
         if self._chunked is None:
             if len(data) > self._left:
@@ -83,6 +88,7 @@ class IncomingBody:
                 self.fail(error)
                 return b""
             self._buffered_bytes += sum(map(len, self._pieces[before:]))
+            self._buffered_bytes += PIECE_BYTES * (len(self._pieces) - before)
             self.complete = self._chunked.complete
         if self._buffered_bytes > BUFFER_BYTES_MAX and not self.held and not self.complete:
             self.held = True

@@ -23,7 +23,11 @@ _FORWARDED = (b"forwarded", b"x-forwarded-")
 _NO_TRAILERS = HOP_BY_HOP | {
     b"content-length",
     b"host",
+    b"via",
+    b"expect",
+    b"max-forwards",
     b"authorization",
+    b"cookie",
     b"set-cookie",
     b"content-encoding",
     b"content-type",
@@ -153,5 +157,6 @@ def last_chunk(trailers: Sequence[Field], kept_back: frozenset[bytes]) -> bytes:
         # X_Sum becomes X-Sum behind servers that merge the two.
         and (merged := lower.replace(b"_", b"-")) not in kept_back
         and merged not in _NO_TRAILERS
+        and not merged.startswith(_FORWARDED)
     ]
     return b"0\r\n%b\r\n" % b"".join(lines)

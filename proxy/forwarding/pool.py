@@ -19,6 +19,7 @@ import aiohappyeyeballs
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding.connection import UpstreamConnection
+from proxy.forwarding.tls_handshake import open_tls
 
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
@@ -207,17 +208,11 @@ class Pool:
         )
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, connection = await self._loop.create_connection(
-                lambda: UpstreamConnection(
-                    self._loop,
-                    head_bytes_max=self._limits.head_bytes_max,
-                    fields_max=self._limits.header_fields_max,
-                    on_closed=self._on_closed,
-                ),
-                sock=sock,
-                ssl=self._tls,
-                server_hostname=self._upstream.tls.server_name or url.host if self._tls else None,
-            )
+            if self._tls is None:
+                _, connection = await self._loop.create_connection(self._made, sock=sock)
+            else:
+                name = self._upstream.tls.server_name or url.host
+                _, connection = await open_tls(self._loop, sock, self._tls, name, self._made)
         except BaseException:
             sock.close()
             raise
@@ -225,6 +220,14 @@ class Pool:
             raise ConnectionResetError
         self._all.add(connection)
         return connection
+
+    def _made(self) -> UpstreamConnection:
+        return UpstreamConnection(
+            self._loop,
+            head_bytes_max=self._limits.head_bytes_max,
+            fields_max=self._limits.header_fields_max,
+            on_closed=self._on_closed,
+        )
 
     async def _resolved(self, host: str, port: int) -> list[tuple[int, int, int, str, object]]:
         if self._loop.time() >= self._addresses_until:

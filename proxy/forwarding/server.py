@@ -71,8 +71,8 @@ class CallerServer(Server):
         if not self.connections_open:
             return
         self._emptied = asyncio.Event()
-        for protocol in self.connections:
-            if protocol.transport is not None:
+        for protocol in cast("list[CallerProtocol]", self.connections):
+            if protocol.transport is not None and not protocol.lingering:
                 protocol.transport.close()
         await self._emptied.wait()
 
