@@ -17,6 +17,7 @@ from proxy.forwarding.head_reader import TEXT, TOKEN
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (.*))?\Z", re.DOTALL)
 # `Trailer` is no hop-by-hop field, and the trailers of answers do go on.
 _NOTED = (HOP_BY_HOP - {b"trailer"}) | {b"content-length"}
+_MERGED = HOP_BY_HOP | {b"content-length"}
 _REMEMBERED_MAX = 256
 _REMEMBERED_BYTES_MAX = 64
 _LENGTH_DIGITS_MAX = 18
@@ -39,6 +40,7 @@ class AnswerHead:
         "minor",
         "named",
         "reason",
+        "rechunked",
         "status",
     )
 
@@ -53,6 +55,8 @@ class AnswerHead:
         """What `Connection` names, to be kept out of the trailers too."""
         self.content_length: int | None = None
         self.chunked = False
+        self.rechunked = False
+        """It goes on in chunks, though it came until the end of its connection."""
         self.keep_alive = minor == 1
 
     @property
@@ -84,7 +88,9 @@ class AnswerReader:
         if block.translate(None, TEXT) != b"\r\n" * (len(came) - 1):
             raise misspoke("its head holds control characters or line ends that are not CR LF")
         if len(came) > self._fields_max + 1:
-            raise misspoke("its head has more fields than limits.header_fields_max")
+            raise misspoke(
+                "its head has more fields than limits.header_fields_max", limit="header_fields_max"
+            )
         first = came[0]
         known_line = self._status_lines.get(first)
         if known_line is None:
@@ -140,6 +146,9 @@ class AnswerReader:
         if not colon or not TOKEN.match(name):
             raise misspoke("a field's name is malformed")
         lower = name.lower()
+        if lower.replace(b"_", b"-") in _MERGED and lower not in _MERGED:
+            # Content_Length is framing where `_` and `-` are merged: it goes the way of its like.
+            lower = b"keep-alive"
         if len(name) <= _REMEMBERED_BYTES_MAX:
             if len(self._names) >= _REMEMBERED_MAX:
                 self._names.clear()
@@ -179,6 +188,8 @@ def _take_options(answer: AnswerHead, options: set[bytes]) -> None:
         ]
 
 
-def misspoke(what: str) -> ProxyError:
-    """Return the error for an answer that is none."""
-    return ProxyError(Fault.UPSTREAM_MISSPOKE, f"the upstream's answer is broken: {what}")
+def misspoke(what: str, *, limit: str | None = None) -> ProxyError:
+    """Return the error for an answer that is none, or one beyond a `limit`."""
+    return ProxyError(
+        Fault.UPSTREAM_MISSPOKE, f"the upstream's answer is broken: {what}", limit=limit
+    )

@@ -52,7 +52,6 @@ class CallerProtocol(CallerConnection):
         "_on_its_way",
         "_request",
         "_server",
-        "_waiter",
         "is_socket_file",
         "peer",
     )
@@ -66,7 +65,6 @@ class CallerProtocol(CallerConnection):
         self._request: CallerRequest | None = None
         # Nothing but its answer is waited for: no task is at work on it, or one is.
         self._on_its_way = self._finishing = False
-        self._waiter: asyncio.Future[None] | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_until = 0.0
         self.is_socket_file = False
@@ -110,10 +108,10 @@ class CallerProtocol(CallerConnection):
             if not data:
                 return
         self._inbox.add(data)
-        if self._waiter is not None and not self.busy:
+        if self.waiter is not None and not self.busy:
             block = None if self._paused else self._next_head()
             if block is None:
-                self._wake()
+                self.wake()
             else:
                 self._begin(block)
         elif len(self._inbox.data) > INBOX_BYTES_MAX and not self._holds_inbox:
@@ -136,7 +134,7 @@ class CallerProtocol(CallerConnection):
         if not self.busy and not self._inbox.data:
             return False
         if not self.busy:
-            self._wake()
+            self.wake()
         elif is_gone(transport):
             return False
         self.look_after_later()
@@ -154,7 +152,7 @@ class CallerProtocol(CallerConnection):
             self._on_its_way = True
             request.exchange.connection.on_news = self._has_news
         else:
-            self._wake()
+            self.wake()
 
     def _has_news(self) -> None:
         """Finish a request whose answer has come; leave it to the task if there is more to it."""
@@ -167,11 +165,11 @@ class CallerProtocol(CallerConnection):
         keep = self._server.conductor.answered(request)
         self._on_its_way = False
         if keep is None:
-            self._wake()
+            self.wake()
             return
         self._over(request, keep=keep)
         if self._inbox.data or self.closing or self.ended:
-            self._wake()
+            self.wake()
 
     def _over(self, request: CallerRequest, *, keep: bool) -> None:
         """Make ready for the next request, or for the end."""
@@ -237,7 +235,7 @@ class CallerProtocol(CallerConnection):
             self.stop_timer()
             if self._idle_timer is None:
                 self._idle_timer = loop.call_at(self._idle_until, self._close_idle)
-        waiter = self._waiter = loop.create_future()
+        waiter = self.waiter = loop.create_future()
         await waiter
 
     def read_head(self, request: CallerRequest) -> RequestHead:
@@ -284,7 +282,7 @@ class CallerProtocol(CallerConnection):
     def _head_is_too_slow(self) -> None:
         self.timer = None
         self.refuse(head_too_slow())
-        self._wake()
+        self.wake()
 
     def _close_idle(self) -> None:
         """Close a connection that is idle for its time; look again later at one that was not."""
@@ -299,11 +297,4 @@ class CallerProtocol(CallerConnection):
             self._idle_timer = self._loop.call_at(self._idle_until, self._close_idle)
         else:
             self.force_close()
-            self._wake()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            self.wake()

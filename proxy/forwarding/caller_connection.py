@@ -29,15 +29,16 @@ class CallerConnection(BaseProtocol):
     """See the module's docstring. `busy` says whether a request is being answered."""
 
     __slots__ = (
-        "holds",
         "_looking_after",
         "_task_handler",
         "busy",
         "closing",
         "ended",
+        "holds",
         "lingering",
         "timer",
         "tunnel",
+        "waiter",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,6 +54,8 @@ class CallerConnection(BaseProtocol):
         """We take no more requests."""
         self.lingering = False
         self.tunnel: Tunnel | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        """What the connection's task waits for when it has nothing to do."""
         self.timer: asyncio.TimerHandle | None = None
         """Ends a head that does not come, or an end that is not taken."""
 
@@ -172,3 +175,11 @@ class CallerConnection(BaseProtocol):
             self.timer = self._loop.call_later(LINGER_SECONDS, self._end_in_time, transport, left)
         else:
             reset(transport)
+
+    def wake(self) -> None:
+        """Let the connection's task go on, if it waits for something to do."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

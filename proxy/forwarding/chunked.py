@@ -67,7 +67,7 @@ class ChunkedReader:
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes in; return what comes behind the body. Raises `ProxyError` (`bad_request`)."""
+        """Take bytes in; return what comes behind the body. Raises what `broken` makes."""
         at = 0
         end = len(data)
         while at < end:

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import Fault, ProxyError
@@ -50,6 +51,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.writing_paused = False
         self._reading_paused = False
         self.eof_seen = False
+        self._poll: select.poll | None = None
         self.answer = AnswerParser(head_bytes_max=head_bytes_max, fields_max=fields_max)
         self.exchanges = 0
         """How many exchanges were begun: more than one means a reused connection."""
@@ -65,6 +67,15 @@ class UpstreamConnection(asyncio.Protocol):
     def closed(self) -> bool:
         """Whether it can carry nothing more."""
         return self.transport is None or self.transport.is_closing()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come on it that the loop has not told of yet: bytes, or an end.
+
+        Bytes that came while it was idle would pass for the answer to the next request. What is on
+        the wire still nobody can know.
+        """
+        return self._poll is None or not self._poll.poll(0)
 
     @property
     def reusable(self) -> bool:
@@ -199,6 +210,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0))
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""

@@ -141,11 +141,11 @@ def _read_answer(exchange: Exchange, connection: UpstreamConnection) -> tuple[An
     head = exchange.head
     if answer.until_close and head.minor == 1 and exchange.request.protocol.is_socket_file:
         # No reset tells a broken end from a proper one there; a last chunk does.
-        answer.chunked = True
+        answer.rechunked = True
     return answer, (
         head.keep_alive
         and not exchange.lane.draining()
-        and not answer.until_close
+        and (answer.rechunked or not answer.until_close)
         and (head.minor == 1 or not answer.chunked)
         and connection.request_sent
     )

@@ -13,6 +13,7 @@ is `run`'s, which goes on from wherever the exchange is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "QUERY", "SEARCH"})
 """RFC 9110 §9.2.2 and the registry: what may be sent once more by an intermediary."""
+TOKEN_TRUSTED_SECONDS = 0.1
+"""A token is asked for again after a longer wait for a connection: it may have expired."""
 NO_ANSWER = "the upstream did not answer within timeouts.response_seconds"
 
 
@@ -169,10 +172,21 @@ class Exchange:
         """Send the request and wait for its answer's head."""
         connection = self.lane.pool.take()
         if connection is None:
-            connection = await self.lane.pool.fresh()
+            connection, token = await self._fresh(token, new=False)
         self.connection = connection
         self._send(connection, self._outbound(token), self.lane.now())
         return await self._head_or_again(connection, token)
+
+    async def _fresh(
+        self, token: Token | None, *, new: bool
+    ) -> tuple[UpstreamConnection, Token | None]:
+        """Wait for a connection; a token may have expired meanwhile, and is looked at again."""
+        began_at = self.lane.now()
+        connection = self.connection = await self.lane.pool.fresh(new=new)
+        audience = self.lane.route.audience
+        if token is not None and audience and self.lane.now() > began_at + TOKEN_TRUSTED_SECONDS:
+            token = self.token = await self.lane.tokens.token(audience)
+        return connection, token
 
     async def _head_or_again(
         self, connection: UpstreamConnection, token: Token | None
@@ -195,7 +209,7 @@ class Exchange:
             ):
                 raise
             self.end(self.lane.now())
-            connection = self.connection = await self.lane.pool.fresh(new=True)
+            connection, token = await self._fresh(token, new=True)
             self._send(connection, self._outbound(token), self.lane.now())
             await connection.head()
         self.note_head(connection, self.lane.now())
@@ -234,14 +248,13 @@ class Exchange:
             and self._replayable
             and connection.answer.head is not None
             and asks_for_another_token(connection.answer.head.fields, token.credential)
-            and self.lane.tokens.reject(audience, token)
         ):
             # The 401 waits meanwhile; its caller gets it after all if there is no other token.
             connection.expect_no_more()
-            try:
-                other = await self.lane.tokens.token(audience)
-            except ProxyError:
-                other = token
+            other = token
+            with contextlib.suppress(ProxyError):
+                if self.lane.tokens.reject(audience, token):
+                    other = await self.lane.tokens.token(audience)
             if other != token:
                 self.end(self.lane.now())
                 second = await self._answered(other)

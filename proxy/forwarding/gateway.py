@@ -3,7 +3,8 @@
 It is one straight way in two steps. `begin` does all that needs no waiting for, and nearly always
 that is all, up to the answer, which `answered` passes on: no task, no future. `finish` does what
 has to wait. Before the first byte of an answer is out, trouble is a `ProxyError`, and it becomes an
-answer in `finish`, here and nowhere else. After the first byte, trouble breaks the connection off.
+answer here (in `finish`, or `unparsed` for what is no request) and nowhere else. After the first
+byte, trouble breaks the connection off.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The heads that we send: the request's to the upstream, the answer's to the caller. Pure.
 
-Clean first, add last: `head.read` has taken away what does not go on; here the upstream's own
+Clean first, add last: `HeadReader.read` has taken away what does not go on; here the upstream's own
 rules are applied, `Via` is added, and then, as the very last line, the credential. Nothing after
 it edits fields, so no caller can name it in `Connection` and have it removed.
 """
@@ -118,7 +118,7 @@ def inbound(answer: AnswerHead, *, minor: int, close: bool) -> tuple[bytes, bool
     """
     end = b""
     chunked = False
-    if answer.chunked and minor == 1:
+    if (answer.chunked or answer.rechunked) and minor == 1:
         if not answer.bodiless:
             chunked = True
             end = b"\r\nTransfer-Encoding: chunked"

@@ -119,7 +119,7 @@ class AnswerParser:
             # All together are bounded, so that no storm of interim answers goes on for ever.
             read = self.received_bytes - (len(data) - found if found >= 0 else 0)
             if read > self._head_bytes_max:
-                raise misspoke("its head exceeds limits.head_bytes_max")
+                raise misspoke("its head exceeds limits.head_bytes_max", limit="head_bytes_max")
             if found < 0:
                 # What can be seen to be wrong already is not waited for.
                 if misplaced_control(data, self._scanned):

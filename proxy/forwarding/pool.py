@@ -77,8 +77,10 @@ class Pool:
             connection = self._idle.pop()
             self._facts.connections_idle -= 1
             if not connection.closed:
-                self._facts.connections_active += 1
-                return connection
+                if connection.quiet:
+                    self._facts.connections_active += 1
+                    return connection
+                connection.abort()
         return None
 
     async def fresh(self, *, new: bool = False) -> UpstreamConnection:

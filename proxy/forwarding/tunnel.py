@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.reset import reset
@@ -28,12 +28,23 @@ LAST_SECONDS = 1.0
 """How long both sides have when the process ends: the grace is over by then."""
 
 
+class Owner(Protocol):
+    """Whose a transport was before."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether its transport has more to write than it likes."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hear of its loss."""
+        ...
+
+
 class _End(asyncio.Protocol):
     """One of the two sides. `ended`: it sends no more; `lost`: it is gone."""
 
-    def __init__(
-        self, tunnel: Tunnel, owner: asyncio.Protocol, transport: asyncio.Transport
-    ) -> None:
+    def __init__(self, tunnel: Tunnel, owner: Owner, transport: asyncio.Transport) -> None:
         self.tunnel = tunnel
         self.owner = owner
         self.transport = transport
@@ -86,8 +97,8 @@ class Tunnel:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        caller: tuple[asyncio.Protocol, asyncio.Transport],
-        upstream: tuple[asyncio.Protocol, asyncio.Transport],
+        caller: tuple[Owner, asyncio.Transport],
+        upstream: tuple[Owner, asyncio.Transport],
         idle_seconds: float,
     ) -> None:
         self._loop = loop
@@ -105,6 +116,9 @@ class Tunnel:
         """Take the transports over, `start` the exchange of bytes, and wait until it is over."""
         for end in (self.caller, self.upstream):
             end.transport.set_protocol(end)
+            if end.owner.writing_paused:
+                # It was told to the owner, and will not be told again.
+                end.pause_writing()
         try:
             start()
             await self._over
@@ -150,11 +164,12 @@ class Tunnel:
 
     def close(self) -> None:
         """End both sides in order; a side that does not take its end is broken off."""
-        self._closing = True
         for end in (self.caller, self.upstream):
             if not end.lost and not end.transport.is_closing():
                 end.transport.close()
-        self._look_in(END_SECONDS)
+        if not self._closing:
+            self._closing = True
+            self._look_in(END_SECONDS)
 
     def close_now(self) -> None:
         """End both sides in order, and what is left of them after `LAST_SECONDS`."""

@@ -41,7 +41,7 @@ async def test_a_pipelined_head_has_only_so_much_time() -> None:
 
 
 def _in_line(server: object) -> bytes:
-    """What came behind a request that is not answered yet."""
+    """Return what came behind a request that is not answered yet."""
     return b"".join(protocol._inbox.data for protocol in server.connections)  # type: ignore[attr-defined]
 
 

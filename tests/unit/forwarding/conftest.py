@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from proxy.config.loader import load_text
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     ReadHead = Callable[..., RequestHead]
     MakeRoutes = Callable[..., Routes]
     MakeRoute = Callable[..., Route]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Both loops that the program runs on: they differ in what they tell of a broken socket."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 settings.register_profile(
