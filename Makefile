@@ -7,7 +7,7 @@ ARGS ?=
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench bench-all fuzz format clean
+.PHONY: help demo test check bench bench-all fuzz soak format clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ format: $(VENV)/.check ## Rewrite the code as `make check` wants it
 fuzz: $(VENV)/.test ## Broken and odd bytes from upstreams and from callers, a minute each
 	@$(BIN)/python tests/fuzz/upstream_connection.py --seconds 60 $(ARGS)
 	@$(BIN)/python tests/fuzz/caller_connection.py --seconds 60 $(ARGS)
+
+soak: $(VENV)/.test ## The endurance tests in full: 100,000 aborted requests, 10,000 connections, 1 GiB streams
+	@ENDURANCE=full $(BIN)/python -m pytest -p no:cacheprovider tests/endurance $(ARGS)
 
 bench: $(VENV)/.bench ## CPU per request beside nginx, Envoy and Go (needs nginx and wrk from the distribution)
 	@$(BIN)/python benchmarks/compare.py $(ARGS)

@@ -25,6 +25,7 @@ class Kind:
 LIMITS = (
     "body_bytes_max",
     "connections_max",
+    "descriptors",
     "head_bytes_max",
     "head_seconds",
     "header_fields_max",
@@ -32,7 +33,8 @@ LIMITS = (
     "upstream_connections_max",
     "waiters_per_audience_max",
 )
-"""The bounds that a request can reach: keys of `limits`, and an upstream's `connections_max`."""
+"""The bounds that a request can reach: keys of `limits`, an upstream's `connections_max`, and the
+descriptors that this process may have."""
 
 
 class Fault(Enum):

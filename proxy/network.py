@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import socket
 import ssl
+import sys
 import threading
 from collections import deque
 from pathlib import Path
@@ -31,7 +33,28 @@ if TYPE_CHECKING:
     """Host, port and address family: what is looked up."""
 
 BACKLOG = 1024
+DESCRIPTORS_RESERVED = 64
+"""Neither for callers nor for upstreams: for probes, token requests, files."""
 AddressInfo = tuple[int, int, int, str, Any]
+
+
+class Descriptors:
+    """How many connections the descriptors of this process suffice for, and on which side.
+
+    Who accepts until there is none left can reach no upstream, fetch no token, and not say that it
+    lives. So `DESCRIPTORS_RESERVED` are given to neither side, and of the others callers get at
+    most two thirds.
+    """
+
+    def __init__(self, connections_max: int) -> None:
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY:
+            allowed = sys.maxsize
+        for_both = max(2, allowed - DESCRIPTORS_RESERVED)
+        self.callers_max = min(connections_max, for_both * 2 // 3)
+        self.upstreams_max = for_both - self.callers_max
+        self.upstreams_open = 0
+        """Of all upstreams, those that are being opened too; their pools count."""
 
 
 class Resolver(AbstractResolver):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -25,11 +27,20 @@ KILLED_FLUSH_SECONDS_MAX = 0.5
 def run(config: Config, source: str) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status."""
     log = log_to_standard_error(config)
+    _allow_descriptors()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_serve(config, source, log))
     finally:
         log.flush()
+
+
+def _allow_descriptors() -> None:
+    """Take all descriptors that may be had: the soft limit is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Where "all" is no number (macOS) the soft limit has to do.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
 
 
 def log_to_standard_error(config: Config) -> Log:

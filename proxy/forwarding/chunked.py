@@ -151,4 +151,6 @@ class ChunkedReader:
             raise self._broken("has a malformed trailer")
         self.trailers.append((field[1], field[2].strip(b" \t")))
         if self._trailer_bytes > self._trailer_bytes_max or len(self.trailers) > self._fields_max:
-            raise self._broken("has more trailers than `limits` allow")
+            error = self._broken("has more trailers than `limits` allow")
+            error.limit = "header_fields_max"
+            raise error

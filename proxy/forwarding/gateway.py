@@ -24,7 +24,7 @@ from proxy.forwarding.pool import Pool
 from proxy.forwarding.record import note
 from proxy.forwarding.routing import Route, Routes
 from proxy.forwarding.server import CallerServer
-from proxy.network import Resolver, TlsContexts
+from proxy.network import Descriptors, Resolver, TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,7 @@ class Gateway:
             threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
         )
         contexts = TlsContexts()
+        descriptors = Descriptors(config.limits.connections_max)
         pseudonym = f"token-proxy-{secrets.token_hex(4)}"
         self._pseudonym = pseudonym.encode("ascii")
         self._pools: dict[str, Pool] = {}
@@ -72,6 +73,7 @@ class Gateway:
                 loop=loop,
                 resolver=self._resolver,
                 contexts=contexts,
+                descriptors=descriptors,
                 limits=config.limits,
                 facts=facts,
             )
@@ -90,7 +92,9 @@ class Gateway:
         self._refuses_browsers = config.browser_requests == "refuse"
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
-        self.server = CallerServer(self, limits=config.limits)
+        self.server = CallerServer(
+            self, limits=config.limits, connections_max=descriptors.callers_max
+        )
 
     def begin(self, request: CallerRequest) -> bool:
         """Take a request as far as it goes without waiting; raises nothing.

@@ -24,7 +24,7 @@ from proxy.forwarding.tls_handshake import open_tls
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
     from proxy.forwarding.routing import Route
-    from proxy.network import Resolver, TlsContexts
+    from proxy.network import Descriptors, Resolver, TlsContexts
     from proxy.telemetry.upstream import UpstreamFacts
 
     ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
@@ -43,6 +43,7 @@ class Pool:
         loop: asyncio.AbstractEventLoop,
         resolver: Resolver,
         contexts: TlsContexts,
+        descriptors: Descriptors,
         limits: Limits,
         facts: UpstreamFacts,
     ) -> None:
@@ -51,6 +52,7 @@ class Pool:
         self._idle_seconds = route.upstream.connection_idle_seconds
         self._loop = loop
         self._resolver = resolver
+        self._descriptors = descriptors
         self._limits = limits
         self._facts = facts
         self._tls: ssl.SSLContext | None = None
@@ -92,8 +94,18 @@ class Pool:
         deadline = self._loop.time() + self._upstream.timeouts.connect_seconds
         while True:
             if self._open_count < self._upstream.connections_max:
-                self._open_count += 1
-                break
+                if self._descriptors.upstreams_open < self._descriptors.upstreams_max:
+                    self._open_count += 1
+                    self._descriptors.upstreams_open += 1
+                    break
+                if not self._open_count:
+                    # Nobody would hand over anything to this line.
+                    raise ProxyError(
+                        Fault.OVERLOADED,
+                        "the descriptors that this process may have are used up",
+                        retry_after_seconds=1,
+                        limit="descriptors",
+                    )
             handed_over = await self._stand_in_line(deadline)
             if handed_over is None:
                 break
@@ -173,6 +185,7 @@ class Pool:
                 waiter.set_result(None)
                 return
         self._open_count -= 1
+        self._descriptors.upstreams_open -= 1
 
     def _on_closed(self, connection: UpstreamConnection) -> None:
         if connection in self._all:

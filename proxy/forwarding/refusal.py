@@ -18,7 +18,7 @@ def too_many_connections() -> ProxyError:
     """Return the error for a caller's connection beyond the limit."""
     return ProxyError(
         Fault.OVERLOADED,
-        "limits.connections_max is reached",
+        "limits.connections_max is reached, or what the descriptors of this process allow",
         retry_after_seconds=1,
         limit="connections_max",
     )

@@ -96,7 +96,8 @@ class Route:
     def own_target(self, head: RequestHead) -> bytes | None:
         """Return the target of a request that names the upstream's own URL; None if not below."""
         if head.path == b"*":
-            return b"*"
+            # All of the server, which only an upstream without a path is.
+            return None if self._base else b"*"
         if head.path == self._base or head.path.startswith(self._base + b"/"):
             return head.path + head.query
         return None

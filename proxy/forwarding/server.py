@@ -44,11 +44,12 @@ class Conductor(Protocol):
 class CallerServer(Server):
     """Makes a `CallerProtocol` per connection, and hands requests to the conductor."""
 
-    def __init__(self, conductor: Conductor, *, limits: Limits) -> None:
+    def __init__(self, conductor: Conductor, *, limits: Limits, connections_max: int) -> None:
         # Our protocol asks the conductor; what aiohttp would call is never reached.
         super().__init__(conductor.finish)  # type: ignore[arg-type]
         self.conductor = conductor
         self.limits = limits
+        self._connections_max = connections_max
         self.heads = HeadReader(fields_max=limits.header_fields_max)
         self.connections_open = 0
         self._emptied: asyncio.Event | None = None
@@ -57,7 +58,7 @@ class CallerServer(Server):
         """Count a new connection; False if it is one too many."""
         self.connection_made(protocol, protocol.transport)  # type: ignore[arg-type]
         self.connections_open += 1
-        return self.connections_open <= self.limits.connections_max
+        return self.connections_open <= self._connections_max
 
     def closed(self, protocol: CallerProtocol) -> None:
         """Count a connection that is gone."""

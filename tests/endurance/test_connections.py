@@ -6,11 +6,11 @@ import asyncio
 import resource
 from typing import TYPE_CHECKING
 
-import pytest
 from conformance.bench import request
 from endurance.measured_proxy import KIB, eventually
 from endurance.patient_upstream import PatientUpstream
 from endurance.sizes import sized
+from integration.foreign_server import require
 
 if TYPE_CHECKING:
     from conformance.wire import Peer
@@ -55,8 +55,10 @@ async def test_connections_up_to_the_limit_are_served_and_more_are_told(
 ) -> None:
     """SPEC §6: `connections_max`; its answer, its metric, and the way back."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed < CONNECTIONS_MAX * 3 // 2 + 500:
-        pytest.skip(f"{allowed} descriptors are too few for {CONNECTIONS_MAX} connections")
+    require(
+        allowed >= CONNECTIONS_MAX * 3 // 2 + 500,
+        f"{allowed} descriptors are too few for {CONNECTIONS_MAX} connections",
+    )
     async with PatientUpstream() as upstream:
         limits = {"connections_max": CONNECTIONS_MAX, "keepalive_seconds": 3600}
         proxy = await start_measured(upstream.port, top={"limits": limits})
