@@ -19,7 +19,7 @@ LEAVERS = sized(3_000, 100_000)
 WARM_UP = 1_000
 """After so many, what grows is lost."""
 AT_ONCE = 50
-GROWTH_BYTES_MAX = 5 * MIB
+GROWTH_BYTES_MAX = sized(16, 5) * MIB
 DESCRIPTORS_MORE_MAX = 2
 OBJECTS_MORE_MAX = 10
 """Of each type of ours: far fewer than callers."""
