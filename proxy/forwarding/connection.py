@@ -24,7 +24,7 @@ from proxy.forwarding.parsing import AnswerParser
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER_BYTES_MAX = 262144
+BUFFER_BYTES_MAX = 65536
 FOREVER = float("inf")
 
 
@@ -134,16 +134,26 @@ class UpstreamConnection(asyncio.Protocol):
     async def more(self) -> None:
         """Wait until there is something to take, or the end. Raises `ProxyError`."""
         answer = self.answer
+        self._resume()
         while not answer.complete and not answer.has_body():
             await self._news()
 
     def take(self) -> list[bytes]:
         """Return what has come of the body since the last time, without waiting."""
         pieces = self.answer.take_pieces()
+        self._resume()
+        return pieces
+
+    def pause(self) -> None:
+        """Read no more until `more` is waited for: whom it is for is slower."""
+        if not self._reading_paused and not self.answer.complete and self.transport is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
         if self._reading_paused and self.transport is not None:
             self._reading_paused = False
             self.transport.resume_reading()
-        return pieces
 
     def expect_by(self, at: float, detail: str) -> None:
         """Set the deadline: if it passes, the exchange fails with `upstream_timeout`."""

@@ -155,6 +155,7 @@ async def _taken(exchange: Exchange, connection: UpstreamConnection) -> None:
     """Wait until the caller has taken what was written."""
     # While the caller is waited for, the upstream owes nothing.
     connection.expect_no_more()
+    connection.pause()
     try:
         taken = await exchange.request.protocol.drain(exchange.timeouts.idle_seconds)
     except ConnectionError:

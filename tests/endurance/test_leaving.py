@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from endurance.measured_proxy import MeasuredProxy, StartMeasured
 
 LEAVERS = sized(3_000, 100_000)
-WARM_UP = 1_000
+WARM_UP = sized(1_000, 20_000)
 """After so many, what grows is lost."""
 AT_ONCE = 50
 GROWTH_BYTES_MAX = sized(16, 5) * MIB
