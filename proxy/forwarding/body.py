@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
+from proxy.forwarding.connection import FOREVER
 from proxy.forwarding.message import last_chunk
 from proxy.forwarding.refusal import body_too_large
 
@@ -49,7 +50,8 @@ class RequestBody:
         self._now = now
         self._copy: bytearray | None = bytearray()
         self._ended = False
-        self._patience: asyncio.Timeout | None = None
+        self._due_at = FOREVER
+        self._timer: asyncio.TimerHandle | None = None
         self.sent_bytes = 0
         if bytes_max is not None and (head.content_length or 0) > bytes_max:
             raise body_too_large()
@@ -99,10 +101,9 @@ class RequestBody:
                 )
         except ProxyError as error:
             connection.fail(error)
-        except TimeoutError:
-            connection.fail(
-                ProxyError(Fault.BAD_REQUEST, "the request's body came to a halt", status=408)
-            )
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
 
     async def _next(self, connection: UpstreamConnection) -> bytes:
         incoming = self._incoming
@@ -114,22 +115,44 @@ class RequestBody:
             return b""
         if self._expects_continue:
             # The caller waits for the upstream's word: that is what the exchange's deadline is for.
-            async with asyncio.timeout(None) as self._patience:
-                data = await incoming.read()
+            data = await incoming.read()
             self._expects_continue = False
+            self._due_at = FOREVER
             return data
         # While the caller is waited for, the upstream owes nothing; once it answers, the deadlines
         # are those of the answer.
         if connection.answer.head is None:
             connection.expect_no_more()
-        async with asyncio.timeout(self._timeouts.idle_seconds):
-            return await incoming.read()
+        self._expect_by(self._now() + self._timeouts.idle_seconds)
+        data = await incoming.read()
+        self._due_at = FOREVER
+        return data
+
+    def _expect_by(self, at: float) -> None:
+        """Set the deadline for what the caller sends next.
+
+        The timer is moved only when it comes too late, so that a piece of a body costs none.
+        """
+        self._due_at = at
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due_at == FOREVER:
+            return
+        if self._now() < self._due_at:
+            self._expect_by(self._due_at)
+        else:
+            self._incoming.fail(
+                ProxyError(Fault.BAD_REQUEST, "the request's body came to a halt", status=408)
+            )
 
     def go_ahead(self, connection: UpstreamConnection) -> None:
         """Take note of the upstream's 100: from now on the caller is waited for."""
-        if self._expects_continue and self._patience is not None:
+        if self._expects_continue:
             connection.expect_no_more()
-            self._patience.reschedule(self._now() + self._timeouts.idle_seconds)
+            self._expect_by(self._now() + self._timeouts.idle_seconds)
 
     def _take(self, data: bytes) -> None:
         self.sent_bytes += len(data)

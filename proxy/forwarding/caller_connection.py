@@ -132,6 +132,13 @@ class CallerConnection(BaseProtocol):
         # A transport that is paused would not see the caller's end.
         self._resume_transport_reading()
 
+    def linger_only(self, seconds: float) -> None:
+        """Wait no longer than this for a caller to see the end, if it takes what was written."""
+        transport = self.transport
+        if transport is not None:
+            self.stop_timer()
+            self.timer = self._loop.call_later(seconds, transport.close)
+
     def force_close(self) -> None:
         """Close, and wait only so long for a caller that does not take what was written."""
         self.closing = True

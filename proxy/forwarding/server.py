@@ -9,7 +9,7 @@ from aiohttp.web_server import Server
 
 from proxy.forwarding.caller import CallerProtocol
 from proxy.forwarding.head_reader import HeadReader
-from proxy.forwarding.tunnel import END_SECONDS
+from proxy.forwarding.tunnel import END_SECONDS, LAST_SECONDS
 
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
@@ -73,7 +73,9 @@ class CallerServer(Server):
             return
         self._emptied = asyncio.Event()
         for protocol in cast("list[CallerProtocol]", self.connections):
-            if protocol.transport is not None and not protocol.lingering:
+            if protocol.lingering:
+                protocol.linger_only(LAST_SECONDS)
+            elif protocol.transport is not None:
                 protocol.transport.close()
         await self._emptied.wait()
 

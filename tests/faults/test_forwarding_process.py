@@ -60,11 +60,11 @@ async def test_what_is_in_flight_is_finished_before_the_end(
 ) -> None:
     proxy = await start(tmp_path, upstream, shutdown={"drain_seconds": 30})
     busy, idle, late = [await caller_of(proxy) for _ in range(3)]
+    connections = []
     for caller in (busy, idle):
         caller.send(request())
-    connections = [await upstream.accept() for _ in range(2)]
-    heads = [await each.head() for each in connections]
-    assert len(heads) == 2
+        connections.append(await upstream.accept())
+        await connections[-1].head()
     connections[0].send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
     connections[1].send(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"

@@ -141,7 +141,7 @@ def make(chance: Random) -> Requests:
 async def judge(made: Requests) -> str | None:
     """Return what is wrong with what became of them."""
     conductor = Conductor(made.waits)
-    server = CallerServer(conductor, limits=LIMITS)
+    server = CallerServer(conductor, limits=LIMITS, connections_max=1000)
     protocol = server()
     far_end = FarEnd(protocol)
     try:
