@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from proxy.errors import Fault, ProxyError
-from proxy.forwarding.head import HARMLESS_OPTIONS, HOP_BY_HOP, ORDINARY_CONNECTION, Field
+from proxy.forwarding.head import HARMLESS_OPTIONS, HOP_BY_HOP, KEEP_ALIVE, Field, persists
 from proxy.forwarding.head_reader import TEXT, TOKEN
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (.*))?\Z", re.DOTALL)
@@ -112,11 +112,9 @@ class AnswerReader:
             if lower in _NOTED:
                 if lower == b"connection":
                     value = value.strip(b" \t")
-                    if value not in ORDINARY_CONNECTION or answer.minor == 0:
+                    if value not in KEEP_ALIVE or answer.minor == 0:
                         options = options or set()
                         options.update(each.strip(b" \t").lower() for each in value.split(b","))
-                    elif value[0] in b"cC":
-                        answer.keep_alive = False
                 elif lower == b"content-length":
                     _take_length(answer, name, value.strip(b" \t"))
                 elif lower == b"transfer-encoding":
@@ -177,9 +175,7 @@ def _take_coding(answer: AnswerHead, value: bytes) -> None:
 
 def _take_options(answer: AnswerHead, options: set[bytes]) -> None:
     """Read what `Connection` says, and take away what it names (RFC 9110 §7.6.1)."""
-    answer.keep_alive = (answer.keep_alive and b"close" not in options) or (
-        answer.minor == 0 and b"keep-alive" in options and b"close" not in options
-    )
+    answer.keep_alive = persists(options, answer.minor)
     if not options <= HARMLESS_OPTIONS:
         answer.named = frozenset(options)
         options.discard(b"content-length")

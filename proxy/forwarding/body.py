@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding.connection import FOREVER
-from proxy.forwarding.message import last_chunk
+from proxy.forwarding.message import chunk, last_chunk
 from proxy.forwarding.refusal import body_too_large
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.connection import UpstreamConnection
     from proxy.forwarding.head import RequestHead
     from proxy.forwarding.incoming import IncomingBody
+NO_ANSWER = "the upstream did not answer within timeouts.response_seconds"
 
 
 class RequestBody:
@@ -79,14 +80,16 @@ class RequestBody:
             data = bytes(self._copy)
         else:
             return None
-        return self._framed(data) + self._end() if self._chunked else data
+        if not self._chunked:
+            return data
+        return (chunk(data) if data else b"") + self._end()
 
     async def pump(self, connection: UpstreamConnection) -> None:
         """Send what comes until it ends. Its failure becomes the exchange's."""
         try:
             while data := await self._next(connection):
                 self._take(data)
-                connection.write(self._framed(data) if self._chunked else data)
+                connection.write(chunk(data) if self._chunked else data)
                 if connection.writing_paused:
                     await connection.drain(self._timeouts.idle_seconds)
             self._ended = True
@@ -95,10 +98,7 @@ class RequestBody:
             connection.request_sent = True
             connection.sent_at = self._now()
             if connection.answer.head is None:
-                connection.expect_by(
-                    self._now() + self._timeouts.response_seconds,
-                    "the upstream did not answer within timeouts.response_seconds",
-                )
+                connection.expect_by(self._now() + self._timeouts.response_seconds, NO_ANSWER)
         except ProxyError as error:
             connection.fail(error)
         finally:
@@ -163,9 +163,6 @@ class RequestBody:
                 self._copy = None
             else:
                 self._copy += data
-
-    def _framed(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
     def _end(self) -> bytes:
         return last_chunk(self._incoming.trailers, self._kept_back)

@@ -127,13 +127,9 @@ class CallerProtocol(CallerConnection):
         if self._body is not None:
             # Whoever reads it says so; a caller that is gone does not hear it.
             self._body.fail(broken_body("ended before its end"))
-            if is_gone(transport):
-                return False
-            self.look_after_later()
-            return True
-        if not self.busy and not self._inbox.data:
-            return False
         if not self.busy:
+            if not self._inbox.data:
+                return False
             self.wake()
         elif is_gone(transport):
             return False
@@ -204,9 +200,8 @@ class CallerProtocol(CallerConnection):
         if self._paused and not await self.has_caught_up(self._server.limits.keepalive_seconds):
             return False
         block = self._next_head()
-        if self._holds_inbox and (block is None or not self._inbox.data):
-            self._holds_inbox = False
-            self.hold(False)
+        if block is None or not self._inbox.data:
+            self._let_inbox_fill()
         if block is not None:
             self._begin(block)
             return True
@@ -253,9 +248,8 @@ class CallerProtocol(CallerConnection):
             )
             if self._inbox.data:
                 self._inbox.data = body.feed(self._inbox.data)
-                if self._holds_inbox and not self._inbox.data:
-                    self._holds_inbox = False
-                    self.hold(False)
+                if not self._inbox.data:
+                    self._let_inbox_fill()
             if not body.complete:
                 self._body = body
                 if self.ended:
@@ -268,10 +262,13 @@ class CallerProtocol(CallerConnection):
     def take_over(self) -> bytes:
         """Return what came behind a handshake, and read on: the tunnel takes what comes now."""
         data, self._inbox.data = self._inbox.data, b""
+        self._let_inbox_fill()
+        return data
+
+    def _let_inbox_fill(self) -> None:
         if self._holds_inbox:
             self._holds_inbox = False
             self.hold(False)
-        return data
 
     def refuse(self, error: ProxyError) -> None:
         """Answer what is no request, and close."""

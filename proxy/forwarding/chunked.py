@@ -23,11 +23,14 @@ _TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*
 SIZE_LINE_BYTES_MAX = 1024
 EXTENSION_BYTES_MAX = 16384
 """Of all extensions of a body together: they carry nothing, and cost time to read."""
+PIECE_BYTES = 64
+"""What a piece takes besides its bytes: a million chunks of a byte are more than a megabyte."""
 
 
 class ChunkedReader:
     """Takes a body's bytes as they come; `pieces` are the data found so far, for others to take.
 
+    `found_bytes` is what the pieces found by the last `feed` take.
     `complete` is True once the body and its trailer section are over. `broken` makes the error for
     what is wrong with a body that "has" it.
     """
@@ -42,6 +45,7 @@ class ChunkedReader:
         "_trailer_bytes",
         "_trailer_bytes_max",
         "complete",
+        "found_bytes",
         "pieces",
         "trailers",
     )
@@ -63,6 +67,7 @@ class ChunkedReader:
         self._trailer_bytes = 0
         self._extension_bytes = 0
         self.complete = False
+        self.found_bytes = 0
         self.pieces: list[bytes] = []
         self.trailers: list[tuple[bytes, bytes]] = []
 
@@ -70,6 +75,7 @@ class ChunkedReader:
         """Take bytes in; return what comes behind the body. Raises what `broken` makes."""
         at = 0
         end = len(data)
+        before = len(self.pieces)
         while at < end:
             if self._left > 2:
                 piece = data[at : at + self._left - 2]
@@ -87,6 +93,8 @@ class ChunkedReader:
                     at = self._take_line(data, at)
                 if self.complete:
                     break
+        found = self.pieces[before:]
+        self.found_bytes = sum(map(len, found)) + PIECE_BYTES * len(found)
         return data[at:]
 
     def _take_whole_chunks(self, data: bytes, at: int) -> int:

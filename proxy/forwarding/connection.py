@@ -235,14 +235,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if answer.surplus:
             self.close()
-        if (
-            answer.buffered_bytes > BUFFER_BYTES_MAX
-            and not self._reading_paused
-            and not answer.complete
-            and self.transport is not None
-        ):
-            self._reading_paused = True
-            self.transport.pause_reading()
+        if answer.buffered_bytes > BUFFER_BYTES_MAX:
+            self.pause()
         if answer.head is not None:
             self._wake()
 

@@ -40,7 +40,7 @@ def deliver_at_once(exchange: Exchange, now: float) -> bool | None:
     body = came.take()
     if body:
         exchange.answer_bytes = len(body)
-        data += b"%x\r\n%b\r\n" % (len(body), body) if chunked else body
+        data += message.chunk(body) if chunked else body
     if chunked:
         data += message.last_chunk(came.trailers, answer.named)
     exchange.answer_begun = True

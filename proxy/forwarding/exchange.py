@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ProxyError
 from proxy.forwarding import message
-from proxy.forwarding.body import RequestBody
+from proxy.forwarding.body import NO_ANSWER, RequestBody
 from proxy.forwarding.challenge import asks_for_another_token
 from proxy.forwarding.delivery import deliver, tunnel
 
@@ -34,7 +34,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "
 """RFC 9110 §9.2.2 and the registry: what may be sent once more by an intermediary."""
 TOKEN_TRUSTED_SECONDS = 0.1
 """A token is asked for again after a longer wait for a connection: it may have expired."""
-NO_ANSWER = "the upstream did not answer within timeouts.response_seconds"
 
 
 class Exchange:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
 Field = tuple[bytes, bytes]
 """Name and value as they came."""
 
@@ -20,8 +25,13 @@ HOP_BY_HOP = frozenset(
     }
 )
 HARMLESS_OPTIONS = frozenset({b"keep-alive", b"close"})
-ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
-"""`Connection` values that name no field, which is nearly all there are."""
+KEEP_ALIVE = frozenset({b"keep-alive", b"Keep-Alive"})
+"""`Connection` as nearly all say it who say it: in HTTP/1.1 it changes nothing."""
+
+
+def persists(options: AbstractSet[bytes], minor: int) -> bool:
+    """Say whether a connection lives on after a message with these options (RFC 9112 §9.3)."""
+    return b"close" not in options and (minor == 1 or b"keep-alive" in options)
 
 
 class RequestHead:

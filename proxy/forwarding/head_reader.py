@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 
 from proxy.errors import Fault, ProxyError
-from proxy.forwarding.head import HARMLESS_OPTIONS, HOP_BY_HOP, RequestHead
+from proxy.forwarding.head import HARMLESS_OPTIONS, HOP_BY_HOP, KEEP_ALIVE, RequestHead, persists
 from proxy.forwarding.refusal import head_too_large
 from proxy.forwarding.target import AUTHORITY, split
 from proxy.forwarding.upgrade import asks_for_websocket
@@ -175,7 +175,7 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
     options: set[bytes] | None = None
     for lower, name, value in noted:
         if lower == b"connection":
-            if value == b"keep-alive" and head.minor == 1:
+            if value in KEEP_ALIVE and head.minor == 1:
                 continue
             if options is None:
                 options = set()
@@ -211,7 +211,7 @@ def _take_note(head: RequestHead, noted: list[tuple[bytes, bytes, bytes]]) -> No
 
 def _take_options(head: RequestHead, options: set[bytes]) -> None:
     """Read what `Connection` says, and take away what it names (RFC 9110 §7.6.1)."""
-    head.keep_alive = b"close" not in options and (head.minor == 1 or b"keep-alive" in options)
+    head.keep_alive = persists(options, head.minor)
     named = options - HARMLESS_OPTIONS
     if named:
         head.connection_options = frozenset(named)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES_MAX = 65536
 """Beyond this the caller is read no more until somebody takes what is here."""
-PIECE_BYTES = 64
-"""What a piece takes besides its bytes: a million chunks of a byte are more than a megabyte."""
 
 
 class IncomingBody:
@@ -81,14 +79,12 @@ class IncomingBody:
             self._buffered_bytes += len(data)
             self.complete = not self._left
         else:
-            before = len(self._pieces)
             try:
                 rest = self._chunked.feed(data)
             except ProxyError as error:
                 self.fail(error)
                 return b""
-            self._buffered_bytes += sum(map(len, self._pieces[before:]))
-            self._buffered_bytes += PIECE_BYTES * (len(self._pieces) - before)
+            self._buffered_bytes += self._chunked.found_bytes
             self.complete = self._chunked.complete
         if self._buffered_bytes > BUFFER_BYTES_MAX and not self.held and not self.complete:
             self.held = True

@@ -116,15 +116,10 @@ def inbound(answer: AnswerHead, *, minor: int, close: bool) -> tuple[bytes, bool
 
     `minor` is the caller's HTTP version; `close` says that the connection ends with this answer.
     """
-    end = b""
-    chunked = False
-    if (answer.chunked or answer.rechunked) and minor == 1:
-        if not answer.bodiless:
-            chunked = True
-            end = b"\r\nTransfer-Encoding: chunked"
-        elif answer.status == 200:
-            # To HEAD: what the answer to GET would have been framed by.
-            end = b"\r\nTransfer-Encoding: chunked"
+    said = (answer.chunked or answer.rechunked) and minor == 1
+    chunked = said and not answer.bodiless
+    # To HEAD: what the answer to GET would have been framed by.
+    end = b"\r\nTransfer-Encoding: chunked" if chunked or (said and answer.status == 200) else b""
     if close:
         end += b"\r\nConnection: close"
     elif minor == 0:
@@ -141,6 +136,11 @@ def switching(answer: AnswerHead) -> bytes:
     """Return the 101 that opens a WebSocket, as it goes on."""
     ends = [b"Connection: Upgrade", b"Upgrade: websocket", b"", b""]
     return b"\r\n".join([*answer.lines, *ends])
+
+
+def chunk(data: bytes) -> bytes:
+    """Return `data`, which is not empty, as a chunk (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def last_chunk(trailers: Sequence[Field], kept_back: frozenset[bytes]) -> bytes:

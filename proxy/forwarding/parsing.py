@@ -12,7 +12,6 @@ from proxy.errors import Fault, ProxyError
 from proxy.forwarding.answer_reader import AnswerReader, misspoke
 from proxy.forwarding.chunked import ChunkedReader
 from proxy.forwarding.head_reader import misplaced_control
-from proxy.forwarding.incoming import PIECE_BYTES
 from proxy.forwarding.upgrade import is_websocket
 
 if TYPE_CHECKING:
@@ -172,10 +171,8 @@ class AnswerParser:
     def _take_chunks(self, data: bytes) -> None:
         chunked = self._chunked
         assert chunked is not None
-        before = len(chunked.pieces)
         self.surplus = bool(chunked.feed(data))
-        self.buffered_bytes += sum(map(len, chunked.pieces[before:]))
-        self.buffered_bytes += PIECE_BYTES * (len(chunked.pieces) - before)
+        self.buffered_bytes += chunked.found_bytes
         self._pieces = chunked.pieces
         self.complete = chunked.complete
 

@@ -78,11 +78,10 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             self._facts.connections_idle -= 1
-            if not connection.closed:
-                if connection.quiet:
-                    self._facts.connections_active += 1
-                    return connection
-                connection.abort()
+            if not connection.closed and connection.quiet:
+                self._facts.connections_active += 1
+                return connection
+            connection.abort()
         return None
 
     async def fresh(self, *, new: bool = False) -> UpstreamConnection:
