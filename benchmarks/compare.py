@@ -12,7 +12,6 @@ docs/performance.md explains how to read the tables.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 import time
@@ -20,41 +19,34 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import command
 import token_proxy
-from contestants import CONTESTANTS, UPSTREAMS, able, install_missing, surroundings
+from contestants import CONTESTANTS, UPSTREAMS, able, surroundings
 from load import load
 from process import choose_cpus, resident_bytes
 from report import Comparison, Run, as_json, complain, tables
-from surroundings import NotReadyError, handshake, wait_until_it_forwards
+from surroundings import handshake, wait_until_it_forwards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import FrameType
 
     from surroundings import Contestant, Surroundings
 
 SETTLE_SECONDS = 2
-EX_UNAVAILABLE = 69
 
 
 def main() -> int:
-    """Run the comparison; return the exit status: 0, 69 if something needed is missing, 1."""
+    """Run the comparison; return the exit status: 0, 69 if something needed is missing, 1, 130."""
     settings = _arguments()
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        missing = install_missing(settings.only)
-        if missing:
-            complain(missing)
-            return EX_UNAVAILABLE
+    errors = 0
+
+    def measure(settings: argparse.Namespace) -> str:
+        nonlocal errors
         run = _compare(settings)
-    except KeyboardInterrupt:
-        complain("interrupted; everything that it started has been stopped")
-        return 128 + signal.SIGINT
-    except (NotReadyError, ProcessLookupError, FileNotFoundError) as error:
-        complain(str(error))
-        return 1
-    print(as_json(run) if settings.json else tables(run))
-    return 1 if run.errors else 0
+        errors = run.errors
+        return as_json(run) if settings.json else tables(run)
+
+    return command.run(settings, settings.only, measure) or int(bool(errors))
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,41 +54,16 @@ def _arguments() -> argparse.Namespace:
         description="CPU time per forwarded request, beside nginx, Envoy and Go.",
         epilog="example: make bench ARGS='--rounds 3 --seconds 1 --upstream tls'",
     )
-    parser.add_argument("--rounds", type=_positive, default=9)
-    parser.add_argument("--seconds", type=_positive, default=3, help="of load, each round")
-    parser.add_argument("--connections", type=_positive, default=32, help="kept alive by wrk")
+    parser.add_argument("--rounds", type=command.positive, default=9)
+    parser.add_argument("--seconds", type=command.positive, default=3, help="of load, each round")
+    parser.add_argument(
+        "--connections", type=command.positive, default=32, help="kept alive by wrk"
+    )
     parser.add_argument("--starts", type=int, default=6, help="how often to time a start")
-    _add_choice(parser, "--only", list(CONTESTANTS))
-    _add_choice(parser, "--upstream", list(UPSTREAMS))
+    for option, known in (("--only", list(CONTESTANTS)), ("--upstream", list(UPSTREAMS))):
+        command.add_choice(parser, option, known, known)
     parser.add_argument("--json", action="store_true", help="print every measurement")
     return parser.parse_args()
-
-
-def _add_choice(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> None:
-    """Add an option that takes some of the known names, divided by commas."""
-
-    def some(text: str) -> list[str]:
-        wanted = text.split(",")
-        unknown = sorted(set(wanted) - set(known))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
-        return [name for name in known if name in wanted]
-
-    parser.add_argument(
-        option, type=some, default=known, metavar="NAMES", help=f"some of {','.join(known)}"
-    )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("should be at least 1")
-    return number
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Treat SIGTERM as Ctrl-C, so that what was started is stopped."""
-    raise KeyboardInterrupt
 
 
 def _compare(settings: argparse.Namespace) -> Run:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import reference
 from far_end import FarEnd
 from fuzzing import Fuzz, Input, run
-from mutation import Mutator, cuts, segments
+from mutation import Mutator, segments, stream
 from request_corpus import CORPUS, LARGE
 from request_differences import is_known_refusal
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(head_bytes_max=4096, header_fields_max=32)
 LARGE_ONE_IN = 100
-SEGMENT_BYTES = (1500, 65536)
 ENDS = ("stays", "stays", "in order", "reset")
 QUIET_TURNS = 4
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -122,13 +121,7 @@ class Conductor:
 
 def make(chance: Random) -> Requests:
     """Make requests by chance."""
-    if chance.randrange(LARGE_ONE_IN):
-        data = MUTATOR.make(chance)
-        places = cuts(chance, len(data))
-    else:
-        data = chance.choice(LARGE)
-        size = chance.choice(SEGMENT_BYTES)
-        places = tuple(range(size, len(data), size))
+    data, places = stream(chance, MUTATOR, LARGE, large_one_in=LARGE_ONE_IN)
     return Requests(
         data,
         places,

@@ -59,6 +59,7 @@ TOKENS = (
 _NUMBER = re.compile(rb"[0-9A-Fa-f]+")
 _CHANGES_MAX = 4
 _PIECE_BYTES_MAX = 24
+SEGMENT_BYTES = (1500, 65536)
 
 
 class Mutator:
@@ -101,6 +102,18 @@ def cuts(chance: Random, length: int) -> tuple[int, ...]:
     if kind == 4 and length < 500:
         return tuple(range(1, length))
     return tuple(sorted({chance.randrange(1, length) for _ in range(chance.randint(1, 6))}))
+
+
+def stream(
+    chance: Random, mutator: Mutator, large: Sequence[bytes], *, large_one_in: int
+) -> tuple[bytes, tuple[int, ...]]:
+    """Return a message and where it is cut: a mutation, or now and then a large one as it is."""
+    if chance.randrange(large_one_in):
+        data = mutator.make(chance)
+        return data, cuts(chance, len(data))
+    data = chance.choice(large)
+    size = chance.choice(SEGMENT_BYTES)
+    return data, tuple(range(size, len(data), size))
 
 
 def segments(data: bytes, cuts: Sequence[int]) -> list[bytes]:

@@ -19,7 +19,7 @@ from answer_corpus import CORPUS, LARGE
 from answer_differences import known_difference
 from far_end import FarEnd
 from fuzzing import Fuzz, Input, run
-from mutation import Mutator, cuts, segments
+from mutation import Mutator, segments, stream
 
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding import message
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 HEAD_BYTES_MAX = 4096
 FIELDS_MAX = 32
 LARGE_ONE_IN = 250
-SEGMENT_BYTES = (1500, 65536)
 CLEAN = b"HTTP/1.1 299 Next\r\nX-Clean: yes\r\nContent-Length: 11\r\n\r\nnext answer"
 ENDS = ("stays", "stays", "stays", "in order", "reset")
 MUTATOR = Mutator(CORPUS)
@@ -109,13 +108,7 @@ class Reader:
 
 def make(chance: Random) -> Answer:
     """Make an answer by chance."""
-    if chance.randrange(LARGE_ONE_IN):
-        data = MUTATOR.make(chance)
-        places = cuts(chance, len(data))
-    else:
-        data = chance.choice(LARGE)
-        size = chance.choice(SEGMENT_BYTES)
-        places = tuple(range(size, len(data), size))
+    data, places = stream(chance, MUTATOR, LARGE, large_one_in=LARGE_ONE_IN)
     return Answer(
         data,
         places,
