@@ -11,18 +11,23 @@ import gc
 import random
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.admin.health import Health
 from proxy.admin.listener import AdminListener
 from proxy.config.addresses import parse_address
+from proxy.files import FileWatch
 from proxy.forwarding.gateway import Gateway
 from proxy.network import listen, stop_listening
 from proxy.telemetry.facts import Telemetry
+from proxy.tls import TlsContexts, files_of
 from proxy.tokens.cache import TokenCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.config.addresses import Address
     from proxy.config.schema import Config
     from proxy.telemetry.log import Log
@@ -32,6 +37,15 @@ LAG_INTERVAL_SECONDS = 1.0
 
 class AddressUnavailable(Exception):  # noqa: N818 - it names a fact
     """An address of the configuration cannot be listened on; the text says which and why."""
+
+
+def _clock_that_never_stops() -> Callable[[], float]:
+    """Return a monotonic clock that counts the time this machine sleeps too, where there is one.
+
+    A token goes on ageing while a laptop is shut or a virtual machine is paused.
+    """
+    counts_sleep: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if counts_sleep is None else partial(time.clock_gettime, counts_sleep)
 
 
 class App:
@@ -54,14 +68,24 @@ class App:
             wall=time.time,  # noqa: TID251 - for Unix time in metrics and logs
             monotonic=time.monotonic,
         )
+        contexts = TlsContexts()
+        self._files = FileWatch(self.telemetry.files)
         self._tokens = TokenCache(
             config,
             self.telemetry.audiences,
-            monotonic=time.monotonic,
+            contexts=contexts,
+            files=self._files,
+            monotonic=_clock_that_never_stops(),
             wall=time.time,  # noqa: TID251 - JWT claims and Retry-After dates are wall time
             chance=random.random,
         )
-        self._gateway = Gateway(config, self._tokens, self.telemetry, loop=loop)
+        self._gateway = Gateway(config, self._tokens, self.telemetry, contexts=contexts, loop=loop)
+        for name, upstream in config.upstreams.items():
+            self._files.add(
+                f"upstreams.{name}.tls",
+                files_of(upstream.tls),
+                partial(contexts.reload, upstream.tls),
+            )
         self._health = Health(
             self.telemetry,
             prefetched=[name for name, each in config.audiences.items() if each.prefetch],
@@ -104,6 +128,7 @@ class App:
                 admin=self.admin_address,
             )
         self._tokens.start()
+        self._files.start()
         self._lag = asyncio.create_task(self._measure_lag(), name="event-loop-lag")
         # What was made at start lives until the end: the collector need not look at it again.
         gc.collect()
@@ -132,6 +157,7 @@ class App:
         self._stop_listening()
         if self._lag is not None:
             self._lag.cancel()
+        self._files.close()
         await self._gateway.close()
         await self._tokens.close()
         await self._admin.close()

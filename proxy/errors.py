@@ -30,10 +30,11 @@ LIMITS = (
     "head_seconds",
     "header_fields_max",
     "requests_in_flight_max",
+    "token_response_bytes_max",
     "upstream_connections_max",
     "waiters_per_audience_max",
 )
-"""The bounds that a request can reach: keys of `limits`, an upstream's `connections_max`, and the
+"""The bounds that can be reached: keys of `limits`, an upstream's `connections_max`, and the
 descriptors that this process may have."""
 
 

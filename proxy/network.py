@@ -1,4 +1,4 @@
-"""What both halves need of the network: names on threads of their own, TLS, listening sockets.
+"""What both halves need of the network: names on threads of their own, listening sockets.
 
 `loop.getaddrinfo` shares a handful of threads with everything else (and libuv's four under
 uvloop): a few names that hang would stop all others. Here each user brings its own few threads, one
@@ -12,7 +12,6 @@ import asyncio
 import errno
 import resource
 import socket
-import ssl
 import sys
 import threading
 from collections import deque
@@ -22,12 +21,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.config.addresses import Address, TcpAddress, UnixAddress
-from proxy.config.credentials import no_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from proxy.config.schema import Tls
 
     Name = tuple[str, int, int]
     """Host, port and address family: what is looked up."""
@@ -154,37 +150,6 @@ def _look_up(
     except RuntimeError:
         # The loop was closed meanwhile, so that nobody waits.
         return
-
-
-class TlsContexts:
-    """Client contexts, one for each distinct `Tls`: to make one blocks for a tenth of a second."""
-
-    def __init__(self) -> None:
-        self._made: dict[Tls, ssl.SSLContext] = {}
-
-    def of(self, tls: Tls) -> ssl.SSLContext:
-        """Return the context for `tls`, whose `server_name` is no part of it.
-
-        Raises `OSError` as `tls_context` does; what failed is tried anew the next time.
-        """
-        key = tls.model_copy(update={"server_name": None})
-        context = self._made.get(key)
-        if context is None:
-            context = self._made[key] = tls_context(tls)
-        return context
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Return a verifying client context: the system's trust, or `ca_file` alone.
-
-    Raises `OSError` (`ssl.SSLError` among them) when a file cannot be read or used, an encrypted
-    key too.
-    """
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if tls.certificate_file is not None:
-        context.load_cert_chain(tls.certificate_file, tls.key_file, password=no_password)
-    return context
 
 
 async def listen(

@@ -10,8 +10,8 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN, TcpAddress, parse_address
+from proxy.config.client_checks import check_client, check_parameters, check_plain_http
 from proxy.config.credentials import is_true
-from proxy.config.urls import parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,30 +19,13 @@ if TYPE_CHECKING:
     from proxy.config.document import Document, KeyPath
 
 NO_TOKEN = "none"
-OUR_PARAMETERS = frozenset(
-    {
-        "grant_type",
-        "client_id",
-        "client_secret",
-        "scope",
-        "audience",
-        "resource",
-        "client_assertion",
-        "client_assertion_type",
-    }
-)
-# Tuples, not sets: what is looked for may be a list or a section, which has no hash.
-_WITH_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_basic_and_post")
-_WITH_BASIC = ("client_secret_basic", "client_secret_basic_and_post")
 
 
 def check(document: Document) -> None:
     """Report all cross-reference mistakes into `document`."""
     _listeners(document)
     for name, client in _entries(document, "clients"):
-        _endpoints(document, ("clients", name), client)
-        _authentication(document, ("clients", name), client)
-        _parameters(document, ("clients", name), client)
+        check_client(document, ("clients", name), client)
     for name, audience in _entries(document, "audiences"):
         _audience(document, ("audiences", name), audience)
     if "upstreams" in document.section() and document.section()["upstreams"] in (None, {}):
@@ -85,80 +68,18 @@ def _listeners(document: Document) -> None:
         seen.add(str(address))
 
 
-def _endpoints(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
-    given = [
-        key for key in ("token_endpoint", "issuer", "discovery") if client.get(key) is not None
-    ]
-    if not given:
-        document.wrong_key(
-            path, "has no authorization server: token_endpoint, issuer or discovery is required"
-        )
-    elif "token_endpoint" in given and len(given) > 1:
-        document.wrong_key(
-            (*path, given[1]), "excludes token_endpoint: only one of them can name the endpoint"
-        )
-    for key in given:
-        _plain_http(document, (*path, key), client)
-
-
-def _plain_http(document: Document, path: KeyPath, section: dict[str, Any]) -> None:
-    text = section.get(str(path[-1]))
-    if not isinstance(text, str) or is_true(section.get("allow_http")):
-        return
-    try:
-        url = parse_url(text, query_allowed=True)
-    except ValueError:
-        return
-    if url.is_plain_remote:
-        document.wrong_value(
-            path, "is plain http to a host that is not loopback: use https, or allow_http: true"
-        )
-
-
-def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
-    authentication = client.get("authentication", "client_secret_basic")
-    has_secret = "client_secret" in client
-    if authentication == "none" and has_secret:
-        document.wrong_key(
-            (*path, "client_secret"), "is of no use with authentication none: remove one of them"
-        )
-    elif authentication in _WITH_SECRET and not has_secret:
-        document.wrong_key(
-            (*path, "client_secret"), "is required, or its _file twin, or authentication: none"
-        )
-    client_id = client.get("client_id")
-    if (
-        authentication in _WITH_BASIC
-        and client.get("basic_encoding") == "raw"
-        and isinstance(client_id, str)
-        and ":" in client_id
-    ):
-        document.wrong_value(
-            (*path, "client_id"), "has a ':', which basic_encoding: raw cannot carry (RFC 7617)"
-        )
-
-
-def _parameters(document: Document, path: KeyPath, section: dict[str, Any]) -> None:
-    parameters = section.get("parameters")
-    for key in parameters if isinstance(parameters, dict) else ():
-        if key in OUR_PARAMETERS:
-            document.wrong_key(
-                (*path, "parameters", key), "is set by the proxy itself, from keys of its own"
-            )
-
-
 def _audience(document: Document, path: KeyPath, audience: dict[str, Any]) -> None:
     if path[-1] == NO_TOKEN:
         document.wrong_key(path, "is the word for 'no token' and cannot be an audience's name")
     _reference(document, (*path, "client"), audience, document.section("clients"))
-    _parameters(document, path, audience)
+    check_parameters(document, path, audience)
 
 
 def _upstream(document: Document, path: KeyPath, upstream: dict[str, Any]) -> None:
     audiences = document.section("audiences")
     if upstream.get("audience") != NO_TOKEN:
         _reference(document, (*path, "audience"), upstream, audiences)
-    _plain_http(document, (*path, "url"), upstream)
+    check_plain_http(document, (*path, "url"), upstream)
     _header_edits(document, path, upstream, audiences)
 
 

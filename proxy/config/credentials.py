@@ -1,8 +1,9 @@
 """Secrets and files of a raw configuration: the `X_file` twins, relative paths, unreadable files.
 
-After `resolve_files` a client's `client_secret` is a `SecretSource`, `client_secret_file` is gone,
-and the paths of `tls` are absolute. Relative paths count from the configuration file's directory.
-Every file is opened once, so that a missing one is known at start and not at the first request.
+After `resolve_files` a client's `client_secret` and `private_key` are `SecretSource`s and their
+`_file` twins gone, `client_assertion_file` is one too, and the paths of `tls` are absolute.
+Relative paths count from the configuration file's directory. Every file is opened once, so that a
+missing one is known at start and not at the first request.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import errno
 import ssl
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from proxy.config.document import BROKEN, Document, KeyPath
+from proxy.config.proof import PROOF_OF, SIGNING, Algorithm, fits, understand
 from proxy.config.secrets import SecretSource
 from proxy.config.substitution import Substituted
 from proxy.errors import ProxyError
@@ -21,6 +23,11 @@ from proxy.model import Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
+_WHAT = {
+    "client_secret_file": "secret",
+    "private_key_file": "private key",
+    "client_assertion_file": "client assertion",
+}
 TLS_FILES = ("ca_file", "certificate_file", "key_file")
 
 
@@ -29,7 +36,7 @@ def resolve_files(document: Document, directory: Path) -> None:
     inline = is_true(document.section().get("allow_inline_secrets"))
     for name, client in document.section("clients").items():
         if isinstance(client, dict):
-            _secret(document, ("clients", name), client, directory, inline=inline)
+            _proofs(document, ("clients", name), client, directory, inline=inline)
     for group in ("clients", "upstreams"):
         for name in document.section(group):
             tls = document.section(group, name, "tls")
@@ -42,12 +49,26 @@ def is_true(value: Any) -> bool:
     return value is True or (isinstance(value, Substituted) and value.lower() == "true")
 
 
-def _secret(
-    document: Document, path: KeyPath, section: dict[str, Any], directory: Path, *, inline: bool
+def _proofs(
+    document: Document, path: KeyPath, client: dict[str, Any], directory: Path, *, inline: bool
 ) -> None:
-    key = "client_secret"
+    """Make sources of what the client shows, and see whether it is what its method wants."""
+    for key in ("client_secret", "private_key"):
+        _secret(document, (*path, key), client, directory, inline=inline)
+    key = "client_assertion_file"
+    if client.get(key) is not None:
+        client[key] = _from_file(document, (*path, key), client[key], directory) or BROKEN
+        if client[key] is BROKEN:
+            document.broken.add((*path, key))
+    _understood(document, path, client)
+
+
+def _secret(
+    document: Document, at: KeyPath, section: dict[str, Any], directory: Path, *, inline: bool
+) -> None:
+    key = str(at[-1])
     twin = f"{key}_file"
-    at, at_twin = (*path, key), (*path, twin)
+    at_twin = (*at[:-1], twin)
     if section.get(key) is not None and section.get(twin) is not None:
         document.wrong_key(at_twin, f"and {key} are both given: one of them is enough")
     text, file = section.pop(key, None), section.pop(twin, None)
@@ -79,7 +100,7 @@ def _from_text(
     elif not isinstance(value, Substituted) and not inline:
         document.wrong_value(
             path,
-            "is a secret in the file itself: use ${NAME} or client_secret_file, "
+            f"is a secret in the file itself: use ${{NAME}} or {path[-1]}_file, "
             "or set allow_inline_secrets: true",
         )
     else:
@@ -93,12 +114,35 @@ def _from_file(
     file = _path(document, path, value, directory)
     if file is None:
         return None
-    source = SecretSource(file=file)
+    source = SecretSource(file=file, what=_WHAT[str(path[-1])])
     try:
         return replace(source, first=source.read())
     except ProxyError as error:
         document.wrong_value(path, error.detail)
         return None
+
+
+def _understood(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
+    """Read the proof as it will be read for a token request."""
+    authentication, algorithm = client.get("authentication"), client.get("algorithm")
+    if not isinstance(authentication, str) or not isinstance(algorithm, str | None):
+        return
+    key = PROOF_OF.get(authentication, "")
+    source = client.get(key)
+    if not isinstance(source, SecretSource) or algorithm not in (None, *get_args(Algorithm)):
+        return
+    if algorithm and authentication in SIGNING and not fits(algorithm, authentication):
+        # `client_checks` says so; what the key is worth to the right algorithm nobody knows.
+        return
+    text = source.value or source.first
+    assert text is not None, "a source has a value, or was read at start"
+    try:
+        understand(text, authentication=authentication, algorithm=algorithm)
+    except ValueError as error:
+        at = key if source.file is None else f"{key.removesuffix('_file')}_file"
+        # Substituted text is named by its key alone: what is wrong is no part of the file.
+        what = "" if source.file is None else f"the {source.what} "
+        document.wrong_value((*path, at), f"{what}{error}")
 
 
 def _path(document: Document, path: KeyPath, value: Any, directory: Path) -> Path | None:

@@ -37,7 +37,7 @@ def _section(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         if isinstance(value, SecretSource):
             if value.file is not None:
-                shown[f"{name}_file"] = _plain(str(value.file))
+                shown[f"{name.removesuffix('_file')}_file"] = _plain(str(value.file))
             else:
                 shown[name] = MASK
         elif name in _OPAQUE:

@@ -248,3 +248,4 @@ Parameters = Annotated[
 SecretField = Annotated[
     InstanceOf[SecretSource], WithJsonSchema({"type": "string", "format": "password"})
 ]
+AssertionFile = Annotated[InstanceOf[SecretSource], WithJsonSchema({"type": "string"})]

@@ -40,6 +40,7 @@ def file_schema() -> dict[str, Any]:
 def _as_written(definition: dict[str, Any], section: type[BaseModel]) -> None:
     properties: dict[str, Any] = definition["properties"]
     written: dict[str, Any] = {}
+    both: list[dict[str, Any]] = []
     twins = {name: twin for twin, name in twin_keys(section).items()}
     for name, value in properties.items():
         field = section.model_fields[name]
@@ -53,7 +54,9 @@ def _as_written(definition: dict[str, Any], section: type[BaseModel]) -> None:
         if name in twins:
             text = f"A file that holds `{name}`; one trailing newline is not part of it."
             written[twins[name]] = {"type": "string", "description": text}
-            definition["not"] = {"required": [name, twins[name]]}
+            both.append({"required": [name, twins[name]]})
+    if both:
+        definition["not"] = {"anyOf": both}
     definition["properties"] = written
     definition["description"] = _one_line(definition.get("description", ""))
     definition.pop("title", None)

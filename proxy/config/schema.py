@@ -7,11 +7,12 @@ are frozen. A key whose feature does not exist is not here, so that it is refuse
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN
+from proxy.config.client import Client, Tls
 from proxy.config.fields import (
     AllowedHost,
     Count,
@@ -19,13 +20,11 @@ from proxy.config.fields import (
     FieldName,
     FieldValue,
     Fraction,
-    HostName,
     HostPattern,
     ListenAddress,
     Listeners,
     Method,
     Name,
-    OriginText,
     OrNothing,
     Parameters,
     PathPrefix,
@@ -34,32 +33,11 @@ from proxy.config.fields import (
     Scope,
     Seconds,
     SecondsOrZero,
-    SecretField,
     Switch,
-    Text,
     Texts,
     UrlText,
-    UrlWithQuery,
 )
-
-
-class Section(BaseModel):
-    """What all parts of the configuration share."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        # Without this pydantic prints sibling values, secrets among them, into its errors.
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_heading(cls, value: Any) -> Any:
-        # `limits:` with nothing but comments below it is YAML's null.
-        return {} if value is None else value
+from proxy.config.section import Section
 
 
 class Admin(Section):
@@ -116,57 +94,6 @@ class Shutdown(Section):
 
     drain_seconds: SecondsOrZero = 25
     """How long requests in flight may take after SIGTERM."""
-
-
-class Tls(Section):
-    """`tls`: trust and, if wanted, a client certificate.
-
-    The files are read once: after a change, restart.
-    """
-
-    ca_file: Text | None = None
-    """PEM certificates to trust instead of the system's."""
-    certificate_file: Text | None = None
-    """PEM client certificate, with its chain."""
-    key_file: Text | None = None
-    """PEM private key of `certificate_file`, unencrypted; unset: it is in the same file."""
-    server_name: HostName | None = None
-    """The name that the server's certificate must have, if not the URL's host."""
-
-
-class Client(Section):
-    """`clients.NAME`: who we are, at which authorization server."""
-
-    token_endpoint: UrlWithQuery | None = None
-    """Where tokens are asked for; this, or `issuer`, or `discovery` is required."""
-    issuer: UrlText | None = None
-    """The issuer whose metadata names the token endpoint (RFC 8414, OpenID Connect Discovery);
-    the `issuer` in the metadata must be this very text."""
-    discovery: UrlWithQuery | None = None
-    """The metadata document's own URL; its `issuer` is checked if `issuer` is set too."""
-    client_id: Text
-    """Our name at the authorization server."""
-    client_secret: SecretField | None = None
-    """Our secret there: `${NAME}`, or text if `allow_inline_secrets` is `true`."""
-    authentication: Literal[
-        "client_secret_basic", "client_secret_post", "client_secret_basic_and_post", "none"
-    ] = "client_secret_basic"
-    """How the client proves itself: `Authorization: Basic`, fields of the body, both, or not."""
-    basic_encoding: Literal["form", "raw"] = "form"
-    """`form` encodes id and secret as RFC 6749 §2.3.1 says; `raw` sends them as UTF-8, for servers
-    that do not decode."""
-    token_request: Literal["form", "json"] = "form"
-    """The media type of the token request's body."""
-    parameters: Parameters = Field(default_factory=dict)
-    """Further fields of every token request; a list repeats the field, in JSON it is an array."""
-    tls: Tls = Tls()
-    """TLS to the authorization server."""
-    http_proxy: OriginText | None = None
-    """Egress proxy for token requests; the environment's proxies are not used."""
-    timeout_seconds: Seconds = 10
-    """One token request, from connecting to the last byte."""
-    allow_http: Switch = False
-    """Allows plain `http` to a host that is not loopback: the secret travels in clear."""
 
 
 class Audience(Section):

@@ -1,4 +1,4 @@
-"""A secret's source: a value known at start, or a file that is read each time it is wanted.
+"""Where a proof of who we are comes from: a value known at start, or a file read when wanted.
 
 Mounted secrets are swapped by renaming a symlink of their directory, and a path that is opened
 anew always finds the present one. What a file held at start is kept beside it, for whoever finds
@@ -30,6 +30,8 @@ class SecretSource:
     file: Path | None = None
     first: Secret | None = field(default=None, compare=False)
     """What the file held at start. A pipe can be read only then."""
+    what: str = field(default="secret", compare=False)
+    """What it is, for messages."""
 
     def read(self) -> Secret:
         """Return the secret as it is now; of a file, one trailing newline is not part of it.
@@ -45,16 +47,20 @@ class SecretSource:
                 content = file.read(FILE_BYTES_MAX + 1)
             text = content.decode()
         except OSError as error:
-            raise _unreadable(f"cannot be read: {error.strerror}") from None
+            raise self.unusable(f"cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise _unreadable("is not UTF-8") from None
+            raise self.unusable("is not UTF-8") from None
         if len(content) > FILE_BYTES_MAX:
-            raise _unreadable(f"is longer than {FILE_BYTES_MAX} bytes")
+            raise self.unusable(f"is longer than {FILE_BYTES_MAX} bytes")
         if text.endswith("\n"):
             text = text.removesuffix("\n").removesuffix("\r")
         if not text:
-            raise _unreadable("is empty")
+            raise self.unusable("is empty")
         return Secret(text)
+
+    def unusable(self, reason: str) -> ProxyError:
+        """Return the error that the file, or what it holds, cannot be used for this reason."""
+        return ProxyError(Fault.CREDENTIAL_UNREADABLE, f"the {self.what} file {reason}")
 
     def _opened(self, path: str, flags: int) -> int:
         if self.first is None:
@@ -63,9 +69,5 @@ class SecretSource:
         descriptor = os.open(path, flags | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise _unreadable("is no regular file, and was read at start")
+            raise self.unusable("is no regular file, and was read at start")
         return descriptor
-
-
-def _unreadable(reason: str) -> ProxyError:
-    return ProxyError(Fault.CREDENTIAL_UNREADABLE, f"the secret file {reason}")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from proxy.config.client import Client
 from proxy.config.document import BROKEN, Document, KeyPath
-from proxy.config.schema import Audience, Client, Config, Section, Upstream
+from proxy.config.schema import Audience, Config, Upstream
 from proxy.config.secrets import SecretSource
+from proxy.config.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,22 +29,7 @@ NAMED: Mapping[str, type[Section]] = {
 }
 """The sections whose entries have names of the writer's choice."""
 
-NOT_YET = frozenset(
-    {
-        "private_key",
-        "private_key_file",
-        "key_id",
-        "algorithm",
-        "assertion_audience",
-        "assertion_lifetime_seconds",
-        "client_assertion_file",
-        "grant",
-        "client_secret_jwt",
-        "private_key_jwt",
-        "tls_client_auth",
-        "self_signed_tls_client_auth",
-    }
-)
+NOT_YET = frozenset({"grant"})
 """Keys and values that are planned, and refused until they do something."""
 
 
@@ -62,7 +49,7 @@ def twin_keys(section: type[BaseModel]) -> dict[str, str]:
     return {
         f"{name}_file": name
         for name, field in section.model_fields.items()
-        if _holds_secret(field.annotation)
+        if _holds_secret(field.annotation) and not name.endswith("_file")
     }
 
 

@@ -24,7 +24,7 @@ from proxy.forwarding.pool import Pool
 from proxy.forwarding.record import note
 from proxy.forwarding.routing import Route, Routes
 from proxy.forwarding.server import CallerServer
-from proxy.network import Descriptors, Resolver, TlsContexts
+from proxy.network import Descriptors, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import UpstreamFacts
+    from proxy.tls import TlsContexts
 
 RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499
@@ -51,6 +52,7 @@ class Gateway:
         tokens: TokenSource,
         telemetry: Telemetry,
         *,
+        contexts: TlsContexts,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._telemetry = telemetry
@@ -60,7 +62,6 @@ class Gateway:
         self._resolver = Resolver(
             threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
         )
-        contexts = TlsContexts()
         descriptors = Descriptors(config.limits.connections_max)
         pseudonym = f"token-proxy-{secrets.token_hex(4)}"
         self._pseudonym = pseudonym.encode("ascii")

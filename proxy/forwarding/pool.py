@@ -24,8 +24,9 @@ from proxy.forwarding.tls_handshake import open_tls
 if TYPE_CHECKING:
     from proxy.config.schema import Limits
     from proxy.forwarding.routing import Route
-    from proxy.network import Descriptors, Resolver, TlsContexts
+    from proxy.network import Descriptors, Resolver
     from proxy.telemetry.upstream import UpstreamFacts
+    from proxy.tls import TlsContexts
 
     ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
 
@@ -55,9 +56,10 @@ class Pool:
         self._descriptors = descriptors
         self._limits = limits
         self._facts = facts
-        self._tls: ssl.SSLContext | None = None
+        self._contexts = contexts
         if route.url.scheme == "https":
-            self._tls = contexts.of(route.upstream.tls)
+            # Now, so that a start fails where every connection would.
+            contexts.of(route.upstream.tls)
         self._idle: list[UpstreamConnection] = []
         self._open_count = 0
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
@@ -222,11 +224,12 @@ class Pool:
         )
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is None:
+            if self._route.url.scheme == "http":
                 _, connection = await self._loop.create_connection(self._made, sock=sock)
             else:
+                context = self._contexts.of(self._upstream.tls)
                 name = self._upstream.tls.server_name or url.host
-                _, connection = await open_tls(self._loop, sock, self._tls, name, self._made)
+                _, connection = await open_tls(self._loop, sock, context, name, self._made)
         except BaseException:
             sock.close()
             raise

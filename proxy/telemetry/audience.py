@@ -27,7 +27,13 @@ class AudienceFacts:
     """
 
     def __init__(
-        self, name: str, *, log: Log, wall: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        name: str,
+        *,
+        log: Log,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+        limits_reached: dict[str, int],
     ) -> None:
         self.name = name
         self.hits = self.stale = self.joined = self.misses = self.refused = 0
@@ -46,6 +52,7 @@ class AudienceFacts:
         self.lifetime_seconds: float | None = None
         self.has_had_token = False
         self._idle = self._rejected = False
+        self._limits_reached = limits_reached
         self._log = log
         self._wall = wall
         self._monotonic = monotonic
@@ -119,13 +126,16 @@ class AudienceFacts:
         detail: str,
         retry_in_seconds: float,
         live_for_seconds: float | None,
+        limit: str | None = None,
     ) -> None:
         """Note a fetch that brought no token. `live_for_seconds`: what is left of the old one.
 
         `detail` may hold what the server said, for the log only. That the old token has lapsed,
         so that callers fail now, is said at once, whatever was said before; so is another `code`,
-        for another thing is to be done about it.
+        for another thing is to be done about it. `limit` is the bound that the answer went beyond.
         """
+        if limit is not None:
+            self._limits_reached[limit] += 1
         self.fetches[reason, result] += 1
         self.fetch_duration.observe(seconds)
         self.consecutive_failures += 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import LIMITS
 from proxy.telemetry.audience import AudienceFacts
+from proxy.telemetry.files import FileFacts
 from proxy.telemetry.upstream import UpstreamFacts
 
 if TYPE_CHECKING:
@@ -38,11 +39,19 @@ class Telemetry:
         self.upstreams = {
             name: UpstreamFacts(name, log=log, monotonic=monotonic) for name in ("", *upstreams)
         }
-        self.audiences = {
-            name: AudienceFacts(name, log=log, wall=wall, monotonic=monotonic) for name in audiences
-        }
         self.limits_reached = dict.fromkeys(LIMITS, 0)
-        """How often a request was refused for each bound."""
+        """How often each bound was reached."""
+        self.audiences = {
+            name: AudienceFacts(
+                name,
+                log=log,
+                wall=wall,
+                monotonic=monotonic,
+                limits_reached=self.limits_reached,
+            )
+            for name in audiences
+        }
+        self.files = FileFacts(log)
         self.event_loop_lag_seconds = 0.0
         self.config_last_reload_successful = True
         self.config_last_reload_success_at = wall()

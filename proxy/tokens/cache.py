@@ -20,23 +20,22 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
 from proxy.telemetry.log import places
-from proxy.tokens.fetch import WARNINGS
 from proxy.tokens.holding import Holding
 from proxy.tokens.lease import Decision, Lease
-from proxy.tokens.outcome import FetchFailed, misspoke, timed_out
+from proxy.tokens.outcome import FetchFailed, misspoke
 from proxy.tokens.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.config.schema import Config
+    from proxy.files import FileWatch
     from proxy.model import AudienceName, Token
     from proxy.telemetry.audience import AudienceFacts, FetchReason
+    from proxy.tls import TlsContexts
 
 TIMER_SECONDS_MAX = 3600.0
 """A timer is looked at again this often: timers of weeks overflow, and machines sleep."""
-CREDENTIAL_LOOK_SECONDS = 1.0
-"""How often a credential that was refused is looked at for a change."""
 
 
 class TokenCache:
@@ -47,6 +46,8 @@ class TokenCache:
         config: Config,
         facts: Mapping[str, AudienceFacts],
         *,
+        contexts: TlsContexts,
+        files: FileWatch,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         chance: Callable[[], float],
@@ -55,7 +56,14 @@ class TokenCache:
         self._chance = chance
         self._waiters_max = config.limits.waiters_per_audience_max
         self._closing = self._closed = False
-        self._ways = Ways(config, monotonic=monotonic, wall=wall)
+        self._ways = Ways(
+            config,
+            contexts=contexts,
+            files=files,
+            monotonic=monotonic,
+            wall=wall,
+            news=self._credential_news,
+        )
         self._holdings = {
             name: Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
             for name, audience in config.audiences.items()
@@ -203,15 +211,17 @@ class TokenCache:
         began_at = self._monotonic()
         try:
             try:
-                await self._ask(holding, reason, began_at)
+                fetched = await holding.fetch.ask()
+                now = self._monotonic()
+                holding.granted(fetched, reason, now - began_at, now=now, chance=self._chance())
             except FetchFailed as failure:
-                self._note_failure(holding, reason, began_at, failure)
+                self._failed(holding, reason, began_at, failure)
             except Exception as error:  # noqa: BLE001 - see below
                 # A fault of ours. Waiters must hear of it, and the backoff must hold, or they
                 # would ask again at once; the text of a foreign exception may hold a secret.
                 where = f"{type(error).__name__} at {places(error)}"
                 ours = misspoke("the token answer met a fault of this proxy", where)
-                self._note_failure(holding, reason, began_at, ours)
+                self._failed(holding, reason, began_at, ours)
         finally:
             holding.task = None
             holding.facts.fetches_in_flight -= 1
@@ -220,50 +230,26 @@ class TokenCache:
                 holding.used_at = self._monotonic()
             self._arm(holding)
 
-    async def _ask(self, holding: Holding, reason: FetchReason, began_at: float) -> None:
-        fetched = await holding.fetch.ask()
-        now = self._monotonic()
-        lease = holding.lease.granted(
-            fetched.token,
-            asked_at=fetched.asked_at,
-            lifetime_seconds=fetched.lifetime_seconds,
-            renew_at_fraction=holding.audience.renew_at,
-            chance=self._chance(),
-        )
-        if not lease.live(now):
-            raise timed_out("the token's lifetime was over before its answer came")
-        holding.lease = lease
-        holding.facts.token_granted(
-            reason=reason,
-            seconds=now - began_at,
-            lifetime_seconds=fetched.lifetime_seconds,
-            expires_in_seconds=lease.expires_at - now,
-        )
-        for warning in fetched.warnings:
-            holding.facts.warn(warning, WARNINGS[warning])
-
-    def _note_failure(
+    def _failed(
         self, holding: Holding, reason: FetchReason, began_at: float, failure: FetchFailed
     ) -> None:
         now = self._monotonic()
-        lease = holding.lease = holding.lease.failed(
-            failure.error,
-            now=now,
-            chance=self._chance(),
-            refusal=failure.refusal,
-            retry_after_seconds=failure.retry_after_seconds,
-        )
-        live = lease.live(now)
-        holding.facts.fetch_failed(
-            reason=reason,
-            result=failure.result,
-            seconds=now - began_at,
-            code=failure.error.code,
-            detail=failure.told,
-            # Of its own accord; a caller without a live token may make it sooner.
-            retry_in_seconds=max(lease.attempt_at() - now, 0),
-            live_for_seconds=lease.usable_until - now if live else None,
-        )
+        holding.failed(failure, reason, now - began_at, now=now, chance=self._chance())
+
+    async def _credential_news(self, client: str) -> None:
+        """End the backoff of whoever was refused with another credential than `client`'s now."""
+        for holding in self._holdings.values():
+            if (
+                holding.audience.client == client
+                and holding.lease.awaits_credential
+                and await holding.fetch.credential_changed()
+                and holding.task is None
+                and not self._closing
+            ):
+                holding.lease = holding.lease.credential_changed()
+                if holding.timer is not None:
+                    holding.timer.cancel()
+                self._due(holding)
 
     def _arm(self, holding: Holding) -> None:
         """Set the timer for what is due next without anybody asking."""
@@ -273,8 +259,6 @@ class TokenCache:
         lease = holding.lease
         idle_at = holding.used_at + holding.audience.idle_seconds
         due = min(max(lease.attempt_at(), now), max(idle_at, now))
-        if lease.credential_refused and holding.fetch.credential_may_change:
-            due = min(due, now + CREDENTIAL_LOOK_SECONDS)
         delay = min(due - now, TIMER_SECONDS_MAX)
         holding.timer = asyncio.get_running_loop().call_later(delay, self._due, holding)
 
@@ -287,8 +271,6 @@ class TokenCache:
             holding.lease = Lease()
             holding.facts.token_let_go()
             return
-        if holding.lease.credential_refused and holding.fetch.credential_changed():
-            holding.lease = holding.lease.credential_changed()
         if now >= holding.lease.attempt_at():
             self._begin(holding, "renewal" if holding.lease.ever_held else "start")
         else:

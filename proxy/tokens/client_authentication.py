@@ -1,35 +1,44 @@
-"""How a client proves who it is at the token endpoint (RFC 6749 §2.3, RFC 8705 §2). Pure.
+"""How a client proves who it is at the token endpoint. Pure.
 
-The methods are callables for authlib's `ClientAuth`, which puts them on a request. Its own Basic
-encoder neither form-encodes id and secret (RFC 6749 §2.3.1) nor knows letters beyond latin-1, so
-Basic is ours; `post` and `none` are authlib's.
+RFC 6749 §2.3 (secrets), RFC 7523 §2.2 and OpenID Connect Core §9 (assertions), RFC 8705 §2 (with a
+certificate the request only names the client; TLS proves it). The methods are callables for
+authlib's `ClientAuth`, which puts them on a request. Its own Basic encoder neither form-encodes id
+and secret (RFC 6749 §2.3.1) nor knows letters beyond latin-1, so Basic is ours; its assertions read
+the clock and draw the `jti` themselves, so they are ours too; `post` and `none` are authlib's.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from authlib.oauth2.auth import ClientAuth, encode_client_secret_post
 
+from proxy.config.proof import SIGNING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.config.schema import Client
-    from proxy.model import Secret
+    from proxy.config.client import Client
+    from proxy.config.proof import Proof
 
     Prepared = tuple[str, dict[str, str], str]
     Method = Callable[[ClientAuth, str, str, dict[str, str], str], Prepared]
+
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+BACKDATED_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
     """A token request ready to be posted. It holds a secret, so it does not print itself.
 
-    `secrets` are the forms in which the secret goes out: a server may quote any of them.
+    `secrets` are the forms in which the proof goes out: a server may quote any of them.
     """
 
     headers: dict[str, str] = field(repr=False)
@@ -37,10 +46,25 @@ class TokenRequest:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class AssertionTerms:
+    """What an assertion of ours says besides who we are; `jti` is another one for each attempt.
+
+    `issued_at` is Unix time.
+    """
+
+    audience: str
+    issued_at: float
+    jti: str
+
+
 def build(
-    client: Client, secret: Secret | None, fields: dict[str, str | list[str]]
+    client: Client,
+    proof: Proof | None,
+    fields: dict[str, str | list[str]],
+    terms: AssertionTerms,
 ) -> TokenRequest:
-    """Return the request that asks for `fields` as `client`, with its secret where it has one.
+    """Return the request that asks for `fields` as `client`, with the proof that its method wants.
 
     A list repeats its field; in JSON it is an array.
     """
@@ -49,10 +73,10 @@ def build(
         # A compressed answer would have to be unpacked before its size is known.
         "Accept-Encoding": "identity",
     }
+    secret = "" if proof is None else proof.text.reveal()
+    assertion = _assertion(client, proof, terms)
     authentication = ClientAuth(
-        client.client_id,
-        "" if secret is None else secret.reveal(),
-        _method(client),
+        client.client_id, secret, _method(client) if assertion is None else _asserted(assertion)
     )
     as_json = client.token_request == "json"
     form = "" if as_json else urlencode(fields, doseq=True)
@@ -63,15 +87,43 @@ def build(
     else:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         body = form.encode("ascii")
-    return TokenRequest(headers, body, _shown(headers, secret))
-
-
-def _shown(headers: dict[str, str], secret: Secret | None) -> tuple[str, ...]:
-    if secret is None:
-        return ()
-    text = secret.reveal()
     basic = headers.get("Authorization", "").removeprefix("Basic ")
-    return (basic, text, quote_plus(text), json.dumps(text)[1:-1])
+    shown = (basic, secret, quote_plus(secret), json.dumps(secret)[1:-1], assertion or "")
+    return TokenRequest(headers, body, tuple(each for each in shown if each))
+
+
+def _assertion(client: Client, proof: Proof | None, terms: AssertionTerms) -> str | None:
+    """Return the assertion that is to be shown; None where the method has none."""
+    if proof is None or client.authentication not in {*SIGNING, "client_assertion_file"}:
+        return None
+    if proof.key is None:
+        return proof.text.reveal().strip()
+    # A clock that is a little fast makes no assertion of the future.
+    issued_at = int(terms.issued_at) - BACKDATED_SECONDS
+    claims = {
+        "iss": client.client_id,
+        "sub": client.client_id,
+        "aud": terms.audience,
+        "iat": issued_at,
+        "exp": issued_at + max(math.ceil(client.assertion_lifetime_seconds), 1),
+        "jti": terms.jti,
+    }
+    return proof.key.sign(claims, key_id=client.key_id)
+
+
+def _asserted(assertion: str) -> Method:
+    def asserted(
+        auth: ClientAuth, _method: str, uri: str, headers: dict[str, str], body: str
+    ) -> Prepared:
+        """Add the assertion (RFC 7523 §2.2), and the client's name for servers that look it up."""
+        added = {
+            "client_id": auth.client_id,
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+        return uri, headers, "&".join(filter(None, (body, urlencode(added))))
+
+    return asserted
 
 
 def _method(client: Client) -> str | Method:
@@ -83,6 +135,8 @@ def _method(client: Client) -> str | Method:
             return lambda auth, method, uri, headers, body: basic(
                 auth, *_post(auth, method, uri, headers, body)
             )
+        case "tls_client_auth" | "self_signed_tls_client_auth":
+            return "none"
         case other:
             return other
 

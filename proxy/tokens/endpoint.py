@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from proxy.config.urls import parse_url
-from proxy.errors import Fault, ProxyError
+from proxy.tls import unusable
 from proxy.tokens.outcome import misspoke, timed_out, unavailable, unreadable
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.config.schema import Client
-    from proxy.network import Resolver, TlsContexts
+    from proxy.config.client import Client
+    from proxy.network import Resolver
+    from proxy.tls import TlsContexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Answer:
     status: int
     body: bytes = field(repr=False)
     retry_after_seconds: float | None = None
+    ahead_seconds: float | None = None
+    """By how much this machine's clock is before the server's, by its `Date`."""
 
 
 class Endpoint:
@@ -57,7 +60,9 @@ class Endpoint:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Post a token request. Raises `FetchFailed`."""
-        return await self._exchange("POST", url, headers, body, self._body_bytes_max)
+        return await self._exchange(
+            "POST", url, headers, body, self._body_bytes_max, limit="token_response_bytes_max"
+        )
 
     async def get(self, url: str, *, body_bytes_max: int) -> Answer:
         """Get a metadata document. Raises `FetchFailed`."""
@@ -67,6 +72,7 @@ class Endpoint:
             {"Accept": "application/json", "Accept-Encoding": "identity"},
             None,
             body_bytes_max,
+            limit=None,
         )
 
     async def close(self) -> None:
@@ -75,7 +81,14 @@ class Endpoint:
             await self._session.close()
 
     async def _exchange(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None, bytes_max: int
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        bytes_max: int,
+        *,
+        limit: str | None,
     ) -> Answer:
         session = self._opened_session()
         context = self._context(url)
@@ -90,10 +103,13 @@ class Endpoint:
                 ssl=context,
                 server_hostname=self._client.tls.server_name,
             ) as response:
+                retry_after = response.headers.get("Retry-After")
+                behind = self._seconds_until(response.headers.get("Date"))
                 return Answer(
                     status=response.status,
-                    body=await _read(response, bytes_max),
-                    retry_after_seconds=self._retry_after(response.headers.get("Retry-After")),
+                    body=await _read(response, bytes_max, limit),
+                    retry_after_seconds=self._retry_after(retry_after),
+                    ahead_seconds=None if behind is None else -behind,
                 )
         except TimeoutError:
             raise timed_out(
@@ -152,13 +168,7 @@ class Endpoint:
         try:
             return self._contexts.of(self._client.tls)
         except OSError as error:
-            raise unreadable(
-                ProxyError(
-                    Fault.CREDENTIAL_UNREADABLE,
-                    "a file of the client's `tls` keys cannot be used: "
-                    f"{error.strerror or error.__class__.__name__}",
-                )
-            ) from None
+            raise unreadable(unusable(error)) from None
 
     def _retry_after(self, value: str | None) -> float | None:
         """Read `Retry-After` in both forms (RFC 9110 §10.2.3); None if it cannot be read."""
@@ -167,15 +177,22 @@ class Endpoint:
         value = value.strip()
         if value.isascii() and value.isdigit():
             return float(value[:9])
+        seconds = self._seconds_until(value)
+        return None if seconds is None else max(seconds, 0.0)
+
+    def _seconds_until(self, date: str | None) -> float | None:
+        """Return the seconds to an HTTP date (RFC 9110 §5.6.7); None if there is none to read."""
+        if date is None:
+            return None
         try:
-            at = parsedate_to_datetime(value)
+            at = parsedate_to_datetime(date)
             # The oldest of the three forms names no zone; all of them mean GMT.
-            return max(at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self._wall(), 0.0)
+            return at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self._wall()
         except (ValueError, OverflowError):
             return None
 
 
-async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, bytes_max: int, limit: str | None) -> bytes:
     _watch(response)
     parts: list[bytes] = []
     size = 0
@@ -183,7 +200,9 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
         size += len(part)
         if size > bytes_max:
             response.close()
-            raise misspoke(f"the authorization server's answer is larger than {bytes_max} bytes")
+            raise misspoke(
+                f"the authorization server's answer is larger than {bytes_max} bytes", limit=limit
+            )
         parts.append(part)
     return b"".join(parts)
 

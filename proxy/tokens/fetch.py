@@ -1,39 +1,46 @@
 """One audience's token request from end to end: where, as whom, what for, and what came back.
 
-Stateless but for the secret that was read last: an unreadable file keeps the value it had, be it
-the one at start.
+Stateless but for what was shown last, which tells whether a credential has changed since.
 """
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.errors import ProxyError
+from proxy.config.proof import SIGNING
 from proxy.tokens import client_authentication, grant
-from proxy.tokens.outcome import FetchFailed, Grant, misspoke, unreadable
+from proxy.tokens.client_authentication import AssertionTerms
+from proxy.tokens.metadata import discrepancy
+from proxy.tokens.outcome import FetchFailed, Grant, misspoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.config.schema import Audience, Client
-    from proxy.model import Secret, Token
-    from proxy.tokens.endpoint import Endpoint
-    from proxy.tokens.metadata import TokenEndpointLocator
+    from proxy.config.client import Client
+    from proxy.config.schema import Audience
+    from proxy.model import Token
+    from proxy.tokens.credential import Credential, Shown
+    from proxy.tokens.endpoint import Answer, Endpoint
+    from proxy.tokens.locator import TokenEndpointLocator
+    from proxy.tokens.metadata import Located
 
 WARNINGS = {
     "expires_in": "the token answer's expires_in cannot be read; it counts as absent",
     "token_type": "the token answer names no token_type; Bearer is assumed",
-    "credential": "the secret file cannot be read; the value read last is still used",
+    "credential": "the file of our credential cannot be used; the value read last still is",
     "metadata": "the metadata cannot be fetched again; the token endpoint found last is still used",
     "scope": "the authorization server granted less scope than was asked for",
 }
 """What may be odd about a usable answer: the log's event and sentence."""
+SKEW_SECONDS_MIN = 5.0
+"""A clock that differs by less is no reason for an assertion to be refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A token and what is known of it. `warnings` name what was odd but usable.
+    """A token and what is known of it. `warnings` tell what was odd but usable, by event.
 
     `asked_at`: monotonic, when the request that brought it was posted.
     """
@@ -41,45 +48,7 @@ class Fetched:
     token: Token
     asked_at: float
     lifetime_seconds: float
-    warnings: tuple[str, ...]
-
-
-class Credential:
-    """A client's secret, read anew for every request."""
-
-    def __init__(self, client: Client) -> None:
-        self._source = client.client_secret
-        self._last = None if client.client_secret is None else client.client_secret.first
-        self.stale = False
-        """Whether the value now in use is an older one, because the file cannot be read."""
-
-    @property
-    def may_change(self) -> bool:
-        """Say whether reading again can bring another value."""
-        return self._source is not None and self._source.file is not None
-
-    def read(self) -> Secret | None:
-        """Return the secret, None if the client has none. Raises `FetchFailed`."""
-        if self._source is None:
-            return None
-        try:
-            self._last = self._source.read()
-            self.stale = False
-        except ProxyError as error:
-            if self._last is None:
-                raise unreadable(error) from None
-            self.stale = True
-        return self._last
-
-    def differs(self, shown: Secret | None) -> bool:
-        """Say whether the file now holds another value than the one that was `shown`."""
-        if not self.may_change or self._source is None:
-            return False
-        try:
-            return self._source.read() != shown
-        except ProxyError:
-            # Half-written or gone for a moment: no news.
-            return False
+    warnings: dict[str, str]
 
 
 class Fetch:
@@ -104,59 +73,94 @@ class Fetch:
         self._monotonic = monotonic
         self._wall = wall
         self._credential = credential
-        self._shown: Secret | None = None
+        self._shown: Shown | None = None
 
-    @property
-    def credential_may_change(self) -> bool:
-        """Say whether what we show may be another one later."""
-        return self._credential.may_change
-
-    def credential_changed(self) -> bool:
+    async def credential_changed(self) -> bool:
         """Say whether our credential is another one now than the one shown last."""
-        return self._credential.differs(self._shown)
+        return self._shown is not None and await self._credential.differs(self._shown)
 
     async def ask(self) -> Fetched:
-        """Ask once; once more if our credential was refused and has changed since it was read.
+        """Ask once; once more if we were refused and our credential has changed since it was read.
 
         Raises `FetchFailed`.
         """
         try:
             return await self._ask()
         except FetchFailed as failure:
-            if failure.invalid_client and self.credential_changed():
+            if failure.refusal and await self.credential_changed():
                 return await self._ask()
             raise
 
     async def _ask(self) -> Fetched:
-        url = await self._locator.url()
+        located = await self._locator.find()
         # Remembered here, as another audience's request may read the shared credential meanwhile.
-        secret = self._shown = self._credential.read()
-        request = client_authentication.build(self._client, secret, self._fields)
+        shown = self._shown = await self._credential.read()
+        request = client_authentication.build(
+            self._client,
+            shown.proof,
+            self._fields,
+            AssertionTerms(
+                # The issuer, not the endpoint: another server could pass on what names its own.
+                audience=self._client.assertion_audience
+                or located.issuer
+                or located.token_endpoint,
+                issued_at=self._wall(),
+                jti=str(uuid.uuid4()),
+            ),
+        )
         # Not before: the search, and a request that was refused, are no part of a token's life.
         asked_at, wall_asked_at = self._monotonic(), self._wall()
-        answer = await self._endpoint.post(url, request.headers, request.body)
-        granted = grant.read_answer(
-            answer.status,
-            answer.body,
-            retry_after_seconds=answer.retry_after_seconds,
-            secrets=request.secrets,
-        )
-        token = grant.credential(
-            granted, header=self._audience.header, scheme=self._audience.scheme
-        )
-        warnings = list(granted.warnings)
+        answer = await self._endpoint.post(located.token_endpoint, request.headers, request.body)
+        try:
+            granted = grant.read_answer(
+                answer.status,
+                answer.body,
+                retry_after_seconds=answer.retry_after_seconds,
+                secrets=request.secrets,
+            )
+            token = grant.credential(
+                granted, header=self._audience.header, scheme=self._audience.scheme
+            )
+        except FetchFailed as failure:
+            self._explain(failure, located, answer)
+            raise
+        lifetime = self._lifetime(granted, wall_asked_at)
+        return Fetched(token, asked_at, lifetime, self._warnings(granted, located))
+
+    def _explain(self, failure: FetchFailed, located: Located, answer: Answer) -> None:
+        """Add what may be the reason of a refusal, for the log."""
+        if not failure.refusal:
+            return
+        not_offered = discrepancy(self._client, located)
+        if not_offered:
+            failure.add(not_offered)
+        ahead = answer.ahead_seconds
+        if (
+            failure.invalid_client
+            and self._client.authentication in SIGNING
+            and ahead is not None
+            and abs(ahead) >= SKEW_SECONDS_MIN
+        ):
+            way = "ahead of" if ahead > 0 else "behind"
+            failure.add(f"this machine's clock is {abs(ahead):.0f} s {way} the server's")
+
+    def _warnings(self, granted: Grant, located: Located) -> dict[str, str]:
+        events = list(granted.warnings)
         if granted.token_type is None and self._audience.scheme is None:
-            warnings.append("token_type")
+            events.append("token_type")
         if self._credential.stale:
-            warnings.append("credential")
+            events.append("credential")
         if self._locator.outdated:
-            warnings.append("metadata")
+            events.append("metadata")
         if granted.scope is not None and self._audience.scope is not None:
             missing = set(self._audience.scope.split()) - set(granted.scope.split())
             if missing:
-                warnings.append("scope")
-        lifetime = self._lifetime(granted, wall_asked_at)
-        return Fetched(token, asked_at, lifetime, tuple(warnings))
+                events.append("scope")
+        warnings = {event: WARNINGS[event] for event in events}
+        not_offered = discrepancy(self._client, located)
+        if not_offered:
+            warnings["authentication"] = f"a token was granted, though {not_offered}"
+        return warnings
 
     def _lifetime(self, granted: Grant, wall_asked_at: float) -> float:
         if granted.lifetime_seconds is not None:

@@ -11,15 +11,17 @@ import binascii
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import Fault
 from proxy.model import Token
+from proxy.tokens import strict_json
 from proxy.tokens.lease import LIFETIME_SECONDS_MAX
 from proxy.tokens.outcome import FetchFailed, Grant, cleaned, misspoke, unavailable
 
 if TYPE_CHECKING:
-    from proxy.config.schema import Audience, Client
+    from proxy.config.client import Client
+    from proxy.config.schema import Audience
 
 TOKEN_LENGTH_MAX = 16384
 """Longer tokens fit into no upstream's header limits (RFC 6750 sets none)."""
@@ -165,10 +167,8 @@ def _json_object(body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
     if not body.strip():
         raise misspoke("the token endpoint's answer is empty")
     try:
-        answer = json.loads(
-            body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates
-        )
-    except (ValueError, RecursionError):
+        answer = strict_json.read(body)
+    except ValueError:
         said = _said(body, secrets)
         raise misspoke(
             "the token endpoint's answer is not JSON, or names a member twice", said
@@ -176,17 +176,6 @@ def _json_object(body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise misspoke("the token endpoint's answer is not a JSON object")
     return answer
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a member is there twice")
-    return result
 
 
 def _members(body: bytes) -> dict[str, Any]:

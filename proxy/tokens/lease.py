@@ -87,8 +87,8 @@ class Lease:
     """No attempt before this even if a caller asks and no token lives."""
     ever_held: bool = False
     rejected_at: float = NEVER
-    credential_refused: bool = False
-    """The last failure was a refusal, which a changed credential ends at once."""
+    awaits_credential: bool = False
+    """The last failure is one that a changed credential of ours ends at once."""
 
     def live(self, now: float) -> bool:
         """Say whether the token may be used."""
@@ -161,12 +161,14 @@ class Lease:
         now: float,
         chance: float,
         refusal: bool = False,
+        awaits_credential: bool = False,
         retry_after_seconds: float | None = None,
     ) -> Lease:
         """Return the lease after an attempt that brought no token.
 
-        `refusal`: the server refused us (4xx), so the longer delays hold. `retry_after_seconds` is
-        what the server asked for; it is believed up to `RETRY_AFTER_SECONDS_MAX`.
+        `refusal`: the server refused us (4xx), so the longer delays hold. `awaits_credential`:
+        another credential may end it. `retry_after_seconds` is what the server asked for; it is
+        believed up to `RETRY_AFTER_SECONDS_MAX`.
         """
         # A tenth of spread, downward, so that no delay outlasts its name.
         jitter = 0.85 + 0.1 * chance
@@ -184,7 +186,7 @@ class Lease:
             error=error,
             retry_at=now + delay,
             wanted_retry_at=now + wanted,
-            credential_refused=refusal,
+            awaits_credential=refusal or awaits_credential,
         )
 
     def may_reject(self, token: Token, now: float) -> bool:
@@ -210,9 +212,9 @@ class Lease:
         )
 
     def credential_changed(self) -> Lease:
-        """Return the lease free to ask again, if it was a refusal that held it back."""
-        if not self.credential_refused:
+        """Return the lease free to ask again, if it was our credential that held it back."""
+        if not self.awaits_credential:
             return self
         return replace(
-            self, failures=0, retry_at=NEVER, wanted_retry_at=NEVER, credential_refused=False
+            self, failures=0, retry_at=NEVER, wanted_retry_at=NEVER, awaits_credential=False
         )

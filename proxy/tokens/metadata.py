@@ -1,94 +1,43 @@
-"""Where a client's token endpoint is: configured, or found in published metadata.
+"""What an authorization server publishes of itself: where it is looked for, and what is believed.
 
-RFC 8414 §3 and OpenID Connect Discovery 1.0 §4. A document is used only if its `issuer` is the
-configured one to the letter. It is fetched when first needed and believed for an hour. Then it is
-fetched again in the background, where the answer helps the next token request: what is known goes
-on being used, so that a metadata server that hangs costs nobody a token. A failed fetch is
-repeated after a minute at the earliest.
+Pure. RFC 8414 §3 and OpenID Connect Discovery 1.0 §4. A document is used only if its `issuer` is
+the configured one to the letter.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxy.config.proof import CERTIFICATE, SIGNING
 from proxy.config.urls import parse_url
 from proxy.errors import Fault
-from proxy.tokens.outcome import FetchFailed, misspoke, unavailable
+from proxy.tokens import strict_json
+from proxy.tokens.outcome import FetchFailed, cleaned, misspoke, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from proxy.config.client import Client
+    from proxy.tokens.endpoint import Answer
 
-    from proxy.config.schema import Client
-    from proxy.tokens.endpoint import Answer, Endpoint
+METHODS = "token_endpoint_auth_methods_supported"
+ALGORITHMS = "token_endpoint_auth_signing_alg_values_supported"
+LISTED_MAX = 200
+_REGISTERED = {
+    "client_secret_basic_and_post": ("client_secret_basic", "client_secret_post"),
+    # An assertion that somebody else signed is one all the same (RFC 7523 §2.2).
+    "client_assertion_file": ("private_key_jwt",),
+}
+"""Our names that are not registered, and what a server calls the same thing."""
 
-DOCUMENT_BYTES_MAX = 262144
-BELIEVED_SECONDS = 3600.0
-RETRY_SECONDS = 60.0
-"""Not before this after a failure, if there is a document: its server may hang for long."""
 
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A token endpoint and what is known of its server. `methods` None: nothing is published."""
 
-class TokenEndpointLocator:
-    """Finds one client's token endpoint; concurrent searches share one."""
-
-    def __init__(
-        self, client: Client, endpoint: Endpoint, *, monotonic: Callable[[], float]
-    ) -> None:
-        self._client = client
-        self._endpoint = endpoint
-        self._monotonic = monotonic
-        self._found: str | None = client.token_endpoint
-        self._stale_at = float("inf") if client.token_endpoint else float("-inf")
-        self._search: asyncio.Task[FetchFailed | None] | None = None
-        self.outdated = False
-        """Whether the endpoint in use is an older one, because no document could be had since."""
-
-    async def url(self) -> str:
-        """Return the token endpoint's URL. Raises `FetchFailed`."""
-        if self._monotonic() >= self._stale_at:
-            if self._search is None or self._search.done():
-                self._search = asyncio.create_task(self._searched(), name="metadata")
-            if self._found is None:
-                # Shielded: one audience's fetch ending early must not end another's.
-                failure = await asyncio.shield(self._search)
-                if failure is not None:
-                    raise failure
-        assert self._found is not None, "a search finds something or says why not"
-        return self._found
-
-    def close(self) -> None:
-        """End a search that is under way."""
-        if self._search is not None:
-            self._search.cancel()
-
-    async def _searched(self) -> FetchFailed | None:
-        """Search once; return why nothing was found. Nobody may be waiting, so it is not raised."""
-        try:
-            self._found = await self._find()
-        except FetchFailed as failure:
-            if self._found is not None:
-                self.outdated = True
-                self._stale_at = self._monotonic() + RETRY_SECONDS
-            return failure
-        self.outdated = False
-        self._stale_at = self._monotonic() + BELIEVED_SECONDS
-        return None
-
-    async def _find(self) -> str:
-        failures: list[FetchFailed] = []
-        for url in well_known(self._client):
-            try:
-                answer = await self._endpoint.get(url, body_bytes_max=DOCUMENT_BYTES_MAX)
-                return token_endpoint(self._client, answer)
-            except FetchFailed as failure:
-                if failure.result == "timeout":
-                    # The other form is the same server's: waiting for it too helps nobody.
-                    raise
-                failures.append(failure)
-        # A document that was found and is wrong says more than one that was not found.
-        failures.sort(key=lambda failure: isinstance(failure, MetadataNotFound))
-        raise failures[0]
+    token_endpoint: str
+    issuer: str | None = None
+    methods: tuple[str, ...] | None = None
+    algorithms: tuple[str, ...] = ()
 
 
 class MetadataNotFound(FetchFailed):
@@ -110,7 +59,7 @@ def well_known(client: Client) -> list[str]:
     ]
 
 
-def token_endpoint(client: Client, answer: Answer) -> str:
+def read_document(client: Client, answer: Answer) -> Located:
     """Read a metadata document. Raises `FetchFailed`."""
     if answer.status in {408, 429} or 500 <= answer.status <= 599:
         raise unavailable(
@@ -124,17 +73,54 @@ def token_endpoint(client: Client, answer: Answer) -> str:
             f"no metadata document: the server answered {answer.status}",
         )
     try:
-        document: Any = json.loads(answer.body.decode("utf-8"))
-    except (ValueError, RecursionError):
+        document: Any = strict_json.read(answer.body)
+    except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise misspoke("the metadata document is not a JSON object")
+        raise misspoke("the metadata document is not a JSON object, or names a member twice")
     if client.issuer is not None and document.get("issuer") != client.issuer:
         raise misspoke(
             "the metadata document's issuer is not the configured one (compared to the letter: "
             "scheme, host, port, path and trailing slash)",
             f"issuer: {document.get('issuer')!r:.200}",
         )
+    issuer = document.get("issuer")
+    return Located(
+        _token_endpoint(client, document),
+        issuer=issuer if isinstance(issuer, str) and issuer else None,
+        # RFC 8414 §2: if omitted, the default is client_secret_basic.
+        methods=_texts(document.get(METHODS)) or ("client_secret_basic",),
+        algorithms=_texts(document.get(ALGORITHMS)),
+    )
+
+
+def discrepancy(client: Client, located: Located) -> str | None:
+    """Say what of the client's authentication the server's metadata does not offer; None: nothing.
+
+    The sentence holds words of the server, cleaned and cut.
+    """
+    if located.methods is None:
+        return None
+    names = _REGISTERED.get(client.authentication, (client.authentication,))
+    if not set(names) & set(located.methods):
+        return (
+            f"the server's metadata does not offer `authentication: {client.authentication}`; "
+            f"{METHODS}: {_listed(located.methods)}"
+        )
+    if (
+        client.authentication in SIGNING
+        and client.algorithm is not None
+        and located.algorithms
+        and client.algorithm not in located.algorithms
+    ):
+        return (
+            f"the server's metadata does not offer `algorithm: {client.algorithm}`; "
+            f"{ALGORITHMS}: {_listed(located.algorithms)}"
+        )
+    return None
+
+
+def _token_endpoint(client: Client, document: dict[str, Any]) -> str:
     found = document.get("token_endpoint")
     aliases = document.get("mtls_endpoint_aliases")
     if client.tls.certificate_file is not None and isinstance(aliases, dict):
@@ -148,4 +134,16 @@ def token_endpoint(client: Client, answer: Answer) -> str:
         raise misspoke(f"the metadata document's token_endpoint {error}") from None
     if url.is_plain_remote and not client.allow_http:
         raise misspoke("the metadata document's token_endpoint is plain http")
+    if url.scheme == "http" and client.authentication in CERTIFICATE:
+        raise misspoke(
+            "the metadata document's token_endpoint is plain http, where no certificate is shown"
+        )
     return found
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return cleaned(", ".join(words))[:LISTED_MAX]

@@ -46,7 +46,7 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
     """An attempt that brought no token.
 
     `result` is the metric label; `refusal` calls for the longer backoff; `invalid_client` says
-    that our credential itself was refused, so that it is worth reading again.
+    that our credential itself was refused. `limit` names the bound that an answer went beyond.
     """
 
     def __init__(
@@ -59,14 +59,25 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
         refusal: bool = False,
         invalid_client: bool = False,
         retry_after_seconds: float | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.error = ProxyError(fault, detail)
+        self.limit = limit
         self.result = result
         self.said = said
         self.refusal = refusal
         self.invalid_client = invalid_client
         self.retry_after_seconds = retry_after_seconds
+
+    def add(self, sentence: str) -> None:
+        """Add to what the log is told."""
+        self.said = f"{self.said}; {sentence}" if self.said else sentence
+
+    @property
+    def awaits_credential(self) -> bool:
+        """Say whether another credential of ours may end this."""
+        return self.refusal or self.error.fault is Fault.CREDENTIAL_UNREADABLE
 
     @property
     def told(self) -> str:
@@ -92,9 +103,11 @@ def timed_out(detail: str) -> FetchFailed:
     return FetchFailed(Fault.AUTHORIZATION_SERVER_UNAVAILABLE, "timeout", detail)
 
 
-def misspoke(detail: str, said: str = "") -> FetchFailed:
+def misspoke(detail: str, said: str = "", *, limit: str | None = None) -> FetchFailed:
     """Return the failure of an answer that is no token."""
-    return FetchFailed(Fault.AUTHORIZATION_SERVER_MISSPOKE, "misspoke", detail, said=said)
+    return FetchFailed(
+        Fault.AUTHORIZATION_SERVER_MISSPOKE, "misspoke", detail, said=said, limit=limit
+    )
 
 
 def unreadable(error: ProxyError) -> FetchFailed:

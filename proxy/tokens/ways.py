@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.network import Resolver, TlsContexts
+from proxy.network import Resolver
+from proxy.tls import files_of
+from proxy.tokens.credential import Credential
 from proxy.tokens.endpoint import Endpoint
-from proxy.tokens.fetch import Credential, Fetch
-from proxy.tokens.metadata import TokenEndpointLocator
+from proxy.tokens.fetch import Fetch
+from proxy.tokens.locator import TokenEndpointLocator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from proxy.config.schema import Audience, Client, Config
+    from proxy.config.client import Client
+    from proxy.config.schema import Audience, Config
+    from proxy.files import FileWatch
+    from proxy.tls import TlsContexts
 
 THREADS_MAX = 64
 
@@ -29,6 +35,7 @@ class _Way:
         *,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
+        news: Callable[[], Awaitable[None]],
     ) -> None:
         self.client = client
         self.endpoint = Endpoint(
@@ -39,14 +46,35 @@ class _Way:
             body_bytes_max=body_bytes_max,
         )
         self.locator = TokenEndpointLocator(client, self.endpoint, monotonic=monotonic)
-        self.credential = Credential(client)
+        self.credential = Credential(client, contexts)
+        self._contexts = contexts
+        self._news = news
+
+    async def read_proof(self) -> bool:
+        """Read a changed secret, key or assertion; see `FileWatch.add`."""
+        changed = await self.credential.reload()
+        await self._news()
+        return changed
+
+    async def read_certificate(self) -> bool:
+        """Read changed files of `tls`; see `FileWatch.add`."""
+        changed = await self._contexts.reload(self.client.tls)
+        await self._news()
+        return changed
 
 
 class Ways:
-    """All clients' ways out."""
+    """All clients' ways out. `news` is awaited with a client's name when its files have changed."""
 
     def __init__(
-        self, config: Config, *, monotonic: Callable[[], float], wall: Callable[[], float]
+        self,
+        config: Config,
+        *,
+        contexts: TlsContexts,
+        files: FileWatch,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        news: Callable[[str], Awaitable[None]],
     ) -> None:
         self._monotonic = monotonic
         self._wall = wall
@@ -54,7 +82,6 @@ class Ways:
         self._resolver = Resolver(
             threads=max(2, min(len(config.clients), THREADS_MAX)), purpose="tokens"
         )
-        contexts = TlsContexts()
         self._ways = {
             name: _Way(
                 client,
@@ -63,9 +90,14 @@ class Ways:
                 config.limits.token_response_bytes_max,
                 monotonic=monotonic,
                 wall=wall,
+                news=partial(news, name),
             )
             for name, client in config.clients.items()
         }
+        for name, way in self._ways.items():
+            key = way.credential.key.removesuffix("_file")
+            files.add(f"clients.{name}.{key}_file", way.credential.files, way.read_proof)
+            files.add(f"clients.{name}.tls", files_of(way.client.tls), way.read_certificate)
 
     def fetch(self, audience: Audience) -> Fetch:
         """Return what asks for `audience`'s token."""

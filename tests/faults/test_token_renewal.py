@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from faults.stepped_time import stepped
+from faults.stepped_time import now, stepped
 from faults.token_server import configuration, eventually, running, surroundings
 from integration.steady_load import steady_load
 
@@ -44,24 +45,56 @@ async def test_a_minute_of_five_second_tokens_makes_nobody_wait_but_the_first() 
             assert 15 <= len(server.requests) <= 18
 
 
+@pytest.mark.parametrize("chance", [0.0, 0.25, 0.5, 0.999999])
 @stepped
-async def test_a_renewal_that_hangs_costs_nothing_while_the_token_lives() -> None:
+async def test_a_renewal_that_hangs_costs_nothing_while_the_token_lives(
+    chance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins at 70 to 80 s, and outlasts what is left of the token's life."""
+    monkeypatch.setattr("proxy.app.random", SimpleNamespace(random=lambda: chance))
+    async with surroundings(lifetime_seconds=100) as (server, upstream, guard):
+        config = configuration(server, upstream.url, client={"timeout_seconds": 60})
+        async with running(config, Path()) as proxy:
+            assert await proxy.status() == 200
+            server.hold()
+            await proxy.advance(80, server)
+            assert server.held == 1
+            for _ in range(14):
+                assert await proxy.status() == 200
+                await proxy.advance(1, server)
+            assert len(server.requests) == 2
+            server.release()
+            await proxy.advance(1)
+            assert (await proxy.call())[2] == b"token-2"
+            assert guard.lapsed == []
+            assert proxy.facts().joined + proxy.facts().misses <= 1
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.25, 0.5, 0.999999])
+@stepped
+async def test_renewals_that_hang_one_after_another_cost_nothing_while_the_token_lives(
+    chance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-03: each is given up after ten seconds, and the next begins after its pause."""
+    monkeypatch.setattr("proxy.app.random", SimpleNamespace(random=lambda: chance))
     async with (
         surroundings(lifetime_seconds=100) as (server, upstream, guard),
         running(configuration(server, upstream.url), Path()) as proxy,
     ):
         assert await proxy.status() == 200
+        lapses_at = server.expiry["token-1"]
         server.hold()
-        await proxy.advance(80, server)
-        assert server.held == 1
-        for _ in range(14):
-            assert await proxy.status() == 200
-            await proxy.advance(1, server)
+        while now() < lapses_at - 5.5:
+            await proxy.advance(0.5, server)
+            assert (await proxy.call())[2] == b"token-1"
+        assert proxy.facts().fetches["renewal", "timeout"] >= 1
+        await proxy.advance(1, server)
         server.release()
-        await proxy.advance(1)
-        assert await proxy.status() == 200
+        # Whether one was under way or a pause: it was the second at most, of two seconds.
+        await proxy.advance(2)
+        assert (await proxy.call())[2] == b"token-2"
         assert guard.lapsed == []
-        assert proxy.facts().joined + proxy.facts().misses <= 1
+        assert server.in_flight_max == 1
 
 
 @stepped

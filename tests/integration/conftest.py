@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration import proxy_process
+from integration import oidc_provider, proxy_process
 from integration.foreign_server import ForeignServer, StartServer, require
 from integration.recording_upstream import RecordingUpstream
 
@@ -43,6 +43,14 @@ def start_oidc_provider() -> Iterator[StartServer]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def provider(start_oidc_provider: StartServer) -> Iterator[oidc_provider.Provider]:
+    """Give an oidc-provider that offers all methods; a test registers clients of its own there."""
+    running = oidc_provider.start(start_oidc_provider)
+    yield running
+    running.server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from integration.oidc_provider import ORDERS, SHORT, TWENTY_SECONDS, Provider, config, start
 from integration.proxy_process import StartProxy, get
 from integration.recording_upstream import RecordedRequest, RecordingUpstream, answer_ok
 from integration.steady_load import steady_load
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from integration.foreign_server import ForeignServer, StartServer
+    from integration.foreign_server import StartServer
 
 ODD_ID = "orders:billing+1 50%/x"
 ODD_SECRET = "s:e+c%r/e t&=%2B?'~"
@@ -32,89 +30,40 @@ COLONLESS_ID = "an id that raw Basic can carry"
 POST_ID = "post:er+ %/"
 POST_SECRET = "p:o+s%t/ &=%2F"
 
-ORDERS = "urn:api:orders"
-TWENTY_SECONDS = "urn:api:twenty-seconds"
-SHORT = "urn:api:short"
-SHORT_SECONDS = 6
-
-
-@dataclass(frozen=True)
-class Provider:
-    server: ForeignServer
-    key: ECKey
-
-    def client(self, **keys: Any) -> dict[str, Any]:
-        """Return the configuration of the client that authenticates with Basic, and `keys`."""
-        return {
-            "token_endpoint": f"{self.server.url}/token",
-            "client_id": ODD_ID,
-            "client_secret": ODD_SECRET,
-        } | keys
-
-    def claims(self, request: RecordedRequest) -> dict[str, Any]:
-        """Return the claims of the token that `request` brought; its signature must be good."""
-        (value,) = request.values("Authorization")
-        scheme, _, token = value.decode().partition(" ")
-        assert scheme == "Bearer"
-        return jwt.decode(token, self.key, algorithms=["ES256"]).claims
-
-
-def start(start_oidc_provider: StartServer) -> Provider:
-    # RFC 9068 has no algorithm that every server must take but RS256; EC keys are quicker to make.
-    key = ECKey.generate_key(
-        "P-256", private=True, auto_kid=True, parameters={"use": "sig", "alg": "ES256"}
+CLIENTS = [
+    {
+        "client_id": client_id,
+        "client_secret": secret,
+        "token_endpoint_auth_method": authentication,
+    }
+    for client_id, secret, authentication in (
+        (ODD_ID, ODD_SECRET, "client_secret_basic"),
+        (COLONLESS_ID, ODD_SECRET, "client_secret_basic"),
+        (POST_ID, POST_SECRET, "client_secret_post"),
     )
-    server = start_oidc_provider(
-        {
-            "jwks": {"keys": [key.as_dict(private=True)]},
-            "clients": [
-                {
-                    "client_id": ODD_ID,
-                    "client_secret": ODD_SECRET,
-                    "token_endpoint_auth_method": "client_secret_basic",
-                },
-                {
-                    "client_id": COLONLESS_ID,
-                    "client_secret": ODD_SECRET,
-                    "token_endpoint_auth_method": "client_secret_basic",
-                },
-                {
-                    "client_id": POST_ID,
-                    "client_secret": POST_SECRET,
-                    "token_endpoint_auth_method": "client_secret_post",
-                },
-            ],
-            "resources": {
-                ORDERS: {"scope": "orders:read orders:write", "ttl": 60},
-                TWENTY_SECONDS: {"scope": "orders:read", "ttl": 20},
-                SHORT: {"scope": "orders:read", "ttl": SHORT_SECONDS},
-            },
-        }
-    )
-    return Provider(server, key)
+]
 
 
 @pytest.fixture(scope="session")
 def provider(start_oidc_provider: StartServer) -> Iterator[Provider]:
-    running = start(start_oidc_provider)
+    running = start(start_oidc_provider, clients=CLIENTS)
     yield running
     running.server.stop()
 
 
-def config(client: dict[str, Any], upstream: RecordingUpstream, **audience: Any) -> dict[str, Any]:
+def client_of(provider: Provider, **keys: Any) -> dict[str, Any]:
+    """Return the configuration of the client that authenticates with Basic, and `keys`."""
     return {
-        "clients": {"billing": client},
-        "audiences": {
-            "orders": {"client": "billing", "resource": ORDERS, "prefetch": False} | audience
-        },
-        "upstreams": {"orders": {"url": f"{upstream.url}/v1", "audience": "orders"}},
-    }
+        "token_endpoint": provider.token_endpoint,
+        "client_id": ODD_ID,
+        "client_secret": ODD_SECRET,
+    } | keys
 
 
 async def test_a_plain_request_arrives_with_a_token_for_the_resource_and_scope_asked_for(
     provider: Provider, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
-    proxy = await start_proxy(config(provider.client(), upstream, scope="orders:read"))
+    proxy = await start_proxy(config(client_of(provider), upstream, scope="orders:read"))
 
     assert await proxy.get("/invoices?page=2") == (200, b"ok\n")
 
@@ -130,8 +79,8 @@ async def test_a_plain_request_arrives_with_a_token_for_the_resource_and_scope_a
 async def test_post_carries_an_id_and_secret_of_reserved_characters(
     provider: Provider, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
-    client = provider.client(
-        client_id=POST_ID, client_secret=POST_SECRET, authentication="client_secret_post"
+    client = client_of(
+        provider, client_id=POST_ID, client_secret=POST_SECRET, authentication="client_secret_post"
     )
     proxy = await start_proxy(config(client, upstream))
 
@@ -144,7 +93,7 @@ async def test_post_carries_an_id_and_secret_of_reserved_characters(
 async def test_the_token_endpoint_is_found_in_the_servers_own_metadata(
     known: str, provider: Provider, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
-    client = provider.client()
+    client = client_of(provider)
     del client["token_endpoint"]
     suffix = "/.well-known/openid-configuration" if known == "discovery" else ""
     client[known] = provider.server.url + suffix
@@ -170,7 +119,7 @@ async def test_what_the_server_refuses_is_502_grant_refused_and_nothing_is_sent_
     upstream: RecordingUpstream,
     start_proxy: StartProxy,
 ) -> None:
-    proxy = await start_proxy(config(provider.client(**client), upstream, **audience))
+    proxy = await start_proxy(config(client_of(provider, **client), upstream, **audience))
 
     async with aiohttp.ClientSession() as session, session.get(proxy.url) as answer:
         problem = json.loads(await answer.read())
@@ -188,8 +137,8 @@ async def test_a_hundred_first_callers_cost_one_token_request(
     start_oidc_provider: StartServer, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
     # A server of its own: it is asked how many tokens it gave.
-    provider = start(start_oidc_provider)
-    proxy = await start_proxy(config(provider.client(), upstream))
+    provider = start(start_oidc_provider, clients=CLIENTS)
+    proxy = await start_proxy(config(client_of(provider), upstream))
 
     answers = await asyncio.gather(*(proxy.get(f"/{number}") for number in range(100)))
 
@@ -221,7 +170,7 @@ async def test_tokens_are_renewed_under_load_while_nobody_waits_and_none_is_sent
     audience = {"client": "billing", "prefetch": False}
     proxy = await start_proxy(
         {
-            "clients": {"billing": provider.client()},
+            "clients": {"billing": client_of(provider)},
             "audiences": {
                 "twenty": audience | {"resource": TWENTY_SECONDS},
                 # Renewed at half its life, so that a second lost to rounding does not matter.
@@ -256,12 +205,12 @@ async def test_tokens_are_renewed_under_load_while_nobody_waits_and_none_is_sent
 async def test_with_the_server_gone_live_tokens_serve_and_its_return_is_noticed(
     start_oidc_provider: StartServer, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
-    provider = start(start_oidc_provider)
+    provider = start(start_oidc_provider, clients=CLIENTS)
     enough = asyncio.Event()
     # Renewal is due after 1 to 3 of 20 seconds: it fails while the token lives, and has the rest
     # of that life to succeed after the server's return.
     proxy = await start_proxy(
-        config(provider.client(), upstream, resource=TWENTY_SECONDS, renew_at=0.1)
+        config(client_of(provider), upstream, resource=TWENTY_SECONDS, renew_at=0.1)
     )
     assert await proxy.get() == (200, b"ok\n")
     provider.server.stop()

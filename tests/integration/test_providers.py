@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import pytest
 import yaml
 from emulators.processes import running
 
@@ -105,29 +101,6 @@ async def call(
     assert said["provider"] == name
     assert said["target"] == TARGETS[name][1]
     return said
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_is_a_whole_configuration_as_it_stands(name: str, tmp_path: Path) -> None:
-    file = tmp_path / "token-proxy.yaml"
-    file.write_text((RECIPES / f"{name}.md").read_text().split("```yaml\n")[1].partition("```")[0])
-    validated = subprocess.run(
-        [sys.executable, "-m", "proxy", "validate", "-c", str(file)],
-        cwd=ROOT,
-        env=os.environ | environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert validated.returncode == 0, validated.stderr
-
-
-def test_the_index_names_every_recipe() -> None:
-    index = (RECIPES / "README.md").read_text()
-    pages = {page.name for page in RECIPES.glob("*.md")} - {"README.md"}
-    assert pages == {f"{name}.md" for name in NAMES}
-    assert all(f"({page})" in index for page in pages)
 
 
 async def test_all_four_serve_first_and_cached_calls_with_one_token_each(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.config.checks import OUR_PARAMETERS
+from proxy.config.client_checks import OUR_PARAMETERS
 
 if TYPE_CHECKING:
     from conftest import Inspector, Reader

@@ -16,9 +16,11 @@ from faults.token_server import TokenServer
 
 from proxy.config.loader import load_text
 from proxy.errors import ProxyError
+from proxy.files import FileWatch
 from proxy.model import AudienceName
 from proxy.telemetry.facts import Telemetry
 from proxy.telemetry.log import Log
+from proxy.tls import TlsContexts
 from proxy.tokens.cache import TokenCache
 
 if TYPE_CHECKING:
@@ -108,18 +110,23 @@ async def bench(
             wall=lambda: WALL_AT_START + now() - began,
             monotonic=now,
         )
+        files = FileWatch(telemetry.files)
         cache = TokenCache(
             config,
             telemetry.audiences,
+            contexts=TlsContexts(),
+            files=files,
             monotonic=now,
             wall=telemetry.wall,
             chance=lambda: 0.5,
         )
         the = Bench(cache, telemetry, server)
         the.log = stream
+        files.start()
         try:
             yield the
         finally:
+            files.close()
             await cache.close()
 
 

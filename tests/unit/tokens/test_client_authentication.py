@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.tokens import some
 
+from proxy.config.proof import Proof
 from proxy.model import Secret
 from proxy.tokens import grant
-from proxy.tokens.client_authentication import TokenRequest, build
+from proxy.tokens.client_authentication import AssertionTerms, TokenRequest, build
 
 ID = "a:b c"
 SECRETS = [
@@ -42,6 +43,7 @@ PAIRS = [
     ("resource", "https://b.example/"),
     ("x", "ü+%"),
 ]
+TERMS = AssertionTerms(some.ENDPOINT, 1_760_000_000.9, "a-jti")
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20
 )
@@ -49,7 +51,7 @@ TEXT = st.text(
 
 def request(secret: str | None, **keys: Any) -> TokenRequest:
     client = some.client(secret=None, **({"client_id": ID} | keys))
-    return build(client, None if secret is None else Secret(secret), ASKED)
+    return build(client, None if secret is None else Proof(Secret(secret)), ASKED, TERMS)
 
 
 def basic(asked: TokenRequest) -> str:
@@ -141,14 +143,14 @@ def test_a_json_body_holds_the_same_fields_with_lists_as_arrays(
 def test_a_list_of_one_is_an_array_in_json_and_one_field_in_a_form() -> None:
     audience = some.audience(audience="orders", parameters={"x": ["1"], "y": "1"})
     client = some.client(token_request="json")
-    asked = build(client, Secret("s"), grant.fields(client, audience))
+    asked = build(client, Proof(Secret("s")), grant.fields(client, audience), TERMS)
     assert json.loads(asked.body) == {
         "grant_type": "client_credentials",
         "audience": "orders",
         "x": ["1"],
         "y": "1",
     }
-    as_form = build(some.client(), Secret("s"), grant.fields(client, audience))
+    as_form = build(some.client(), Proof(Secret("s")), grant.fields(client, audience), TERMS)
     assert pairs(as_form)[-2:] == [("x", "1"), ("y", "1")]
 
 
@@ -164,8 +166,9 @@ def test_what_basic_encodes_a_server_decodes(client_id: str, secret: str) -> Non
     sent = basic(
         build(
             some.client(client_id="x").model_copy(update={"client_id": client_id}),
-            Secret(secret),
+            Proof(Secret(secret)),
             ASKED,
+            TERMS,
         )
     )
     left, colon, right = sent.partition(":")
@@ -181,6 +184,8 @@ def test_what_a_form_or_json_encodes_a_server_decodes(
     credentials = {"client_id": "billing", "client_secret": secret}
     post = some.client(authentication="client_secret_post")
     flat = [("one", value), *(("many", each) for each in values), *credentials.items()]
-    assert pairs(build(post, Secret(secret), asked)) == flat
+    assert pairs(build(post, Proof(Secret(secret)), asked, TERMS)) == flat
     as_json = some.client(authentication="client_secret_post", token_request="json")
-    assert json.loads(build(as_json, Secret(secret), asked).body) == asked | credentials
+    assert (
+        json.loads(build(as_json, Proof(Secret(secret)), asked, TERMS).body) == asked | credentials
+    )

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from unit.tokens import some
 
 from proxy.errors import Fault
-from proxy.network import Resolver, TlsContexts
+from proxy.network import Resolver
+from proxy.tls import TlsContexts
 from proxy.tokens.endpoint import Answer, Endpoint
 from proxy.tokens.outcome import FetchFailed
 

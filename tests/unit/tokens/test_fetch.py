@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faults.stepped_time import stepped
 from faults.token_server import Asked, TokenServer, http_answer, refusal
-from unit.tokens import some
 from unit.tokens.cache_bench import STOCK, WALL_AT_START, bench
 from unit.tokens.some import jwt
 
-from proxy.config.secrets import SecretSource
 from proxy.errors import Fault
-from proxy.model import AudienceName, Secret
-from proxy.tokens.fetch import Credential
-from proxy.tokens.outcome import FetchFailed
+from proxy.model import AudienceName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,18 +133,6 @@ async def test_a_secret_that_came_through_a_pipe_is_used_though_nobody_writes_it
         writer.join()
         assert await the.token() == "token-1"
         assert the.server.requests[0].secret == "s3cr3t"
-
-
-def test_a_secret_that_was_never_read_is_our_own_trouble_and_heals(tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    credential = Credential(some.client(secret=SecretSource(file=file)))
-    with pytest.raises(FetchFailed) as caught:
-        credential.read()
-    assert caught.value.error.fault is Fault.CREDENTIAL_UNREADABLE
-    assert caught.value.error.status == 503
-    assert str(tmp_path) not in caught.value.error.detail
-    file.write_text("s3cr3t")
-    assert credential.read() == Secret("s3cr3t")
 
 
 @stepped

@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from faults.token_server import Asked, TokenServer, eventually, http_answer
 from unit.tokens import some
 
 from proxy.errors import Fault
-from proxy.network import Resolver, TlsContexts
-from proxy.tokens.endpoint import Answer, Endpoint
-from proxy.tokens.metadata import TokenEndpointLocator, token_endpoint, well_known
+from proxy.tokens.endpoint import Answer
+from proxy.tokens.metadata import Located, discrepancy, read_document, well_known
 from proxy.tokens.outcome import FetchFailed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 ISSUER = "https://auth.example.com/tenant"
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
-NOT_FOUND = http_answer(b"", status="404 Not Found")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@asynccontextmanager
-async def located(clock: Clock, **keys: Any) -> AsyncIterator[TokenEndpointLocator]:
-    client = some.client(**keys)
-    resolver = Resolver(threads=2, purpose="test")
-    endpoint = Endpoint(
-        client, resolver=resolver, contexts=TlsContexts(), wall=clock, body_bytes_max=10
-    )
-    locator = TokenEndpointLocator(client, endpoint, monotonic=clock)
-    try:
-        yield locator
-    finally:
-        locator.close()
-        await endpoint.close()
-        await resolver.close()
 
 
 def read(document: Any, *, status: int = 200, **keys: Any) -> str:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return token_endpoint(some.client(**(keys or {"issuer": ISSUER})), Answer(status, body))
+    document = read_document(some.client(**(keys or {"issuer": ISSUER})), Answer(status, body))
+    return document.token_endpoint
 
 
 def refused(document: Any, **keywords: Any) -> FetchFailed:
@@ -221,174 +191,71 @@ def test_no_document_is_the_servers_trouble_by_its_status(status: int, fault: Fa
     assert not failure.refusal
 
 
-# The search.
+# What is offered.
 
 
-def publishing(server: TokenServer, *paths: str, issuer: str | None = None) -> None:
-    """Let the server publish its metadata at these paths and nowhere else."""
-    document = {"issuer": issuer or server.issuer, "token_endpoint": server.url}
-
-    def answer(asked: Asked) -> bytes:
-        return http_answer(document) if asked.target in paths else NOT_FOUND
-
-    server.answer = answer
+def offered(document: dict[str, Any], **keys: Any) -> str | None:
+    whole = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token"} | document
+    client = some.client(issuer=ISSUER, **keys)
+    return discrepancy(client, read_document(client, Answer(200, json.dumps(whole).encode())))
 
 
-async def searched(locator: TokenEndpointLocator) -> None:
-    """Wait until no search is under way."""
-    await eventually(lambda: locator._search is None or locator._search.done())
+@pytest.mark.parametrize(
+    ("authentication", "methods", "fits"),
+    [
+        ("client_secret_basic", None, True),
+        ("client_secret_post", None, False),
+        ("client_secret_post", ["client_secret_basic", "client_secret_post"], True),
+        ("client_secret_basic", ["client_secret_post"], False),
+        ("client_secret_basic_and_post", ["client_secret_post"], True),
+        ("client_secret_basic_and_post", ["private_key_jwt"], False),
+        ("client_assertion_file", ["private_key_jwt"], True),
+        ("client_assertion_file", ["client_secret_jwt"], False),
+        ("none", ["none"], True),
+        ("none", [], False),
+        ("none", "none", False),
+        ("none", [1, None], False),
+    ],
+)
+def test_a_method_that_is_not_offered_is_told(
+    authentication: str, methods: Any, *, fits: bool
+) -> None:
+    """A-73: absent means client_secret_basic (RFC 8414 §2), not any."""
+    document = {} if methods is None else {"token_endpoint_auth_methods_supported": methods}
+    told = offered(document, authentication=authentication)
+    assert (told is None) is fits
+    assert fits or f"`authentication: {authentication}`" in str(told)
 
 
-async def test_nothing_is_looked_for_where_the_endpoint_is_configured() -> None:
-    async with located(Clock()) as locator:
-        assert await locator.url() == some.ENDPOINT
+def test_where_the_endpoint_is_configured_nothing_is_known_of_what_is_offered() -> None:
+    client = some.client(authentication="client_secret_post")
+    assert discrepancy(client, Located(some.ENDPOINT)) is None
 
 
-async def test_the_first_form_that_answers_is_enough() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        publishing(server, OAUTH, OPENID)
-        assert await locator.url() == server.url
-        assert [each.target for each in server.requests] == [OAUTH]
+def test_an_algorithm_that_is_not_offered_is_told() -> None:
+    document: dict[str, Any] = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
+    keys = {"authentication": "private_key_jwt", "algorithm": "PS256"}
+    assert offered(document, **keys) is None
+    document["token_endpoint_auth_signing_alg_values_supported"] = ["RS256", "ES256"]
+    assert "RS256, ES256" in str(offered(document, **keys))
+    assert offered(document, authentication="private_key_jwt") is None
 
 
-async def test_the_second_form_is_asked_where_the_first_has_nothing() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        publishing(server, OPENID)
-        assert await locator.url() == server.url
-        assert [each.target for each in server.requests] == [OAUTH, OPENID]
+def test_what_the_server_lists_is_cut_and_cleaned() -> None:
+    told = offered({"token_endpoint_auth_methods_supported": ["a\r\nb" * 1000]})
+    assert told is not None
+    assert len(told) < 400
+    assert "\n" not in told
 
 
-async def test_a_wrong_document_is_told_rather_than_one_that_is_missing() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        publishing(server, OAUTH, issuer="https://other.example")
-        with pytest.raises(FetchFailed, match="issuer"):
-            await locator.url()
-
-
-async def test_where_there_is_no_document_at_all_that_is_told() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        publishing(server)
-        with pytest.raises(FetchFailed, match="no metadata document"):
-            await locator.url()
-
-
-async def test_a_server_that_hangs_is_not_asked_for_the_second_form_too() -> None:
-    async with TokenServer() as server:
-        server.hold()
-        keys = {"issuer": server.issuer, "timeout_seconds": 0.1}
-        async with located(Clock(), **keys) as locator:
-            with pytest.raises(FetchFailed) as caught:
-                await locator.url()
-        assert caught.value.result == "timeout"
-        assert [each.target for each in server.requests] == [OAUTH]
-
-
-async def test_a_document_of_256_kib_is_the_longest() -> None:
-    async with TokenServer() as server, located(Clock(), discovery=server.issuer) as locator:
-        document = json.dumps({"token_endpoint": server.url})
-        server.answer = lambda _: http_answer(document.ljust(262145))
-        with pytest.raises(FetchFailed, match="larger than 262144"):
-            await locator.url()
-        server.answer = lambda _: http_answer(document.ljust(262144))
-        assert await locator.url() == server.url
-
-
-async def test_concurrent_searches_are_one_and_one_that_leaves_costs_the_others_nothing() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        publishing(server, OAUTH)
-        server.hold()
-        searches = [asyncio.create_task(locator.url()) for _ in range(5)]
-        await eventually(lambda: server.held == 1)
-        searches[0].cancel()
-        server.release()
-        found = await asyncio.gather(*searches, return_exceptions=True)
-        assert isinstance(found[0], asyncio.CancelledError)
-        assert found[1:] == [server.url] * 4
-        assert len(server.requests) == 1
-
-
-async def test_a_document_is_believed_for_an_hour() -> None:
-    clock = Clock()
-    async with TokenServer() as server, located(clock, issuer=server.issuer) as locator:
-        publishing(server, OAUTH)
-        await locator.url()
-        clock.now += 3599
-        await locator.url()
-        assert len(server.requests) == 1
-        clock.now += 2
-        server.answer = lambda _: http_answer(
-            {"issuer": server.issuer, "token_endpoint": f"{server.issuer}/moved"}
-        )
-        assert await locator.url() == server.url
-        await searched(locator)
-        assert await locator.url() == f"{server.issuer}/moved"
-        assert len(server.requests) == 2
-
-
-async def test_a_metadata_server_that_hangs_holds_up_nobody_who_knows_the_endpoint() -> None:
-    clock = Clock()
-    async with TokenServer() as server, located(clock, issuer=server.issuer) as locator:
-        publishing(server, OAUTH)
-        await locator.url()
-        server.hold()
-        clock.now += 3601
-        # With the server silent, what waited for it would not come back at all.
-        assert [await locator.url() for _ in range(5)] == [server.url] * 5
-        await eventually(lambda: server.held == 1)
-        assert len(server.requests) == 2
-
-
-async def test_a_document_is_kept_when_it_cannot_be_fetched_again_and_seldom_asked_for() -> None:
-    clock = Clock()
-    async with TokenServer() as server, located(clock, issuer=server.issuer) as locator:
-        publishing(server, OAUTH)
-        await locator.url()
-        server.down = True
-        clock.now += 3601
-        assert await locator.url() == server.url
-        await searched(locator)
-        assert locator.outdated
-        tried = len(server.refused_at)
-        assert tried
-        clock.now += 59
-        assert await locator.url() == server.url
-        await searched(locator)
-        assert len(server.refused_at) == tried
-        clock.now += 2
-        assert await locator.url() == server.url
-        await searched(locator)
-        assert len(server.refused_at) == 2 * tried
-        server.down = False
-        clock.now += 61
-        await locator.url()
-        await searched(locator)
-        assert not locator.outdated
-
-
-async def test_a_failed_first_search_is_tried_again_at_once_when_asked_for() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        server.down = True
-        with pytest.raises(FetchFailed) as caught:
-            await locator.url()
-        assert caught.value.result == "unavailable"
-        server.down = False
-        publishing(server, OAUTH)
-        assert await locator.url() == server.url
-
-
-async def test_closing_ends_a_search() -> None:
-    async with TokenServer() as server, located(Clock(), issuer=server.issuer) as locator:
-        server.hold()
-        search = asyncio.create_task(locator.url())
-        await eventually(lambda: server.held == 1)
-        locator.close()
-        with pytest.raises(asyncio.CancelledError):
-            await search
-
-
-def test_closing_without_a_search_is_nothing() -> None:
-    async def main() -> None:
-        async with located(Clock()) as locator:
-            locator.close()
-
-    asyncio.run(main())
+def test_a_certificate_is_shown_at_no_plain_endpoint() -> None:
+    """T-47: a method that proves us by TLS fails closed where there is none."""
+    client = some.client(
+        secret=None,
+        issuer=ISSUER,
+        authentication="tls_client_auth",
+        tls={"certificate_file": "/x"},
+    )
+    document = {"issuer": ISSUER, "token_endpoint": "http://127.0.0.1/token"}
+    with pytest.raises(FetchFailed, match="no certificate is shown"):
+        read_document(client, Answer(200, json.dumps(document).encode()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,20 @@ import yaml
 from faults.token_server import TokenServer
 
 from proxy.config.loader import load_text
+from proxy.files import FileWatch
+from proxy.telemetry.files import FileFacts
+from proxy.telemetry.log import Log
+from proxy.tls import TlsContexts
 from proxy.tokens.ways import Ways
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+
+async def no_news(_client: str) -> None:
+    raise AssertionError
 
 
 async def test_clients_that_trust_the_same_share_one_context(
@@ -48,7 +57,15 @@ async def test_clients_that_trust_the_same_share_one_context(
         }
         config = load_text(yaml.dump(document), "f.yaml", {}, tmp_path)
         monkeypatch.setattr(ssl, "create_default_context", count)
-        ways = Ways(config, monotonic=lambda: 0.0, wall=lambda: 0.0)
+        log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
+        ways = Ways(
+            config,
+            contexts=TlsContexts(),
+            files=FileWatch(FileFacts(log)),
+            monotonic=lambda: 0.0,
+            wall=lambda: 0.0,
+            news=no_news,
+        )
         try:
             for audience in config.audiences.values():
                 fetched = await ways.fetch(audience).ask()
