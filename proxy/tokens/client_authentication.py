@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-BACKDATED_SECONDS = 5
+BACKDATED_SECONDS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,15 @@ def _assertion(client: Client, proof: Proof | None, terms: AssertionTerms) -> st
         return None
     if proof.key is None:
         return proof.text.reveal().strip()
-    # A clock that is a little fast makes no assertion of the future.
-    issued_at = int(terms.issued_at) - BACKDATED_SECONDS
+    lifetime = max(math.ceil(client.assertion_lifetime_seconds), 1)
+    # A clock that is a little fast makes no assertion of the future; a short one is not over yet.
+    issued_at = int(terms.issued_at) - min(BACKDATED_SECONDS_MAX, lifetime // 6)
     claims = {
         "iss": client.client_id,
         "sub": client.client_id,
         "aud": terms.audience,
         "iat": issued_at,
-        "exp": issued_at + max(math.ceil(client.assertion_lifetime_seconds), 1),
+        "exp": issued_at + lifetime,
         "jti": terms.jti,
     }
     return proof.key.sign(claims, key_id=client.key_id)

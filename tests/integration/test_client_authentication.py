@@ -1,8 +1,8 @@
 """Client authentication by JWT (RFC 7523), end to end with npm's oidc-provider.
 
 It checks every assertion: issuer, subject, audience, signature, `kid`, and that no `jti` comes
-twice. Keys and files that change are in `test_client_key_rotation`, certificates in
-`test_client_certificates`.
+twice. What it refuses is in `test_client_refusals`, keys and files that change are in
+`test_client_key_rotation`, certificates in `test_client_certificates`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from integration import client_keys
 from integration.many_clients import codes, config_of_clients, warnings
-from integration.oidc_provider import TWENTY_SECONDS, Provider, config, start
+from integration.oidc_provider import TWENTY_SECONDS, Provider, config
 from integration.recording_upstream import RecordedRequest, RecordingUpstream, answer_ok
 from integration.steady_load import steady_load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration.foreign_server import StartServer
     from integration.proxy_process import StartProxy
 
 ODD_SECRET = "s:e+c%r/e t&=%2B?'~ of more than 32 bytes"
-OTHER_SECRET = "not the one, though it has more than 32 bytes"
 
 # kind of key, its form, whose `kid`, the configured algorithm
 FORMS = [
@@ -154,9 +152,9 @@ async def test_the_assertion_is_meant_for_the_issuer_where_it_is_known(
             60,
         ),
         "for-shorter": (
-            {"issuer": provider.issuer, "assertion_lifetime_seconds": 5},
+            {"issuer": provider.issuer, "assertion_lifetime_seconds": 20},
             provider.issuer,
-            5,
+            20,
         ),
     }
     for name in ways:
@@ -180,74 +178,27 @@ async def test_the_assertion_is_meant_for_the_issuer_where_it_is_known(
         assert asked.claims["exp"] - asked.claims["iat"] == lifetime_seconds
 
 
-async def test_an_assertion_that_is_refused_is_502_grant_refused_and_nothing_is_sent_upstream(
+async def test_an_assertion_of_a_few_seconds_is_not_over_when_it_is_made(
     provider: Provider, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
-    right, wrong = client_keys.MAKERS["rsa"](), client_keys.MAKERS["rsa"]()
-    key = {"authentication": "private_key_jwt", "private_key": client_keys.private(right, "pkcs8")}
-    secret = {"authentication": "client_secret_jwt", "client_secret": ODD_SECRET}
-    clients = {
-        "wrong-key": key | {"private_key": client_keys.private(wrong, "pkcs8")},
-        "wrong-kid": key | {"key_id": "another"},
-        "wrong-audience": key | {"assertion_audience": "https://elsewhere.example"},
-        "not-offered": key | {"algorithm": "RS384"},
-        "wrong-secret": secret | {"client_secret": OTHER_SECRET},
-        "secret-for-key": secret,
+    """However far its `iat` is put back for clocks that differ (A-62)."""
+    key = client_keys.MAKERS["p256"]()
+    await provider.register("brief", "private_key_jwt", jwks=client_keys.public(key))
+    client = {
+        "issuer": provider.issuer,
+        "client_id": "brief",
+        "authentication": "private_key_jwt",
+        "private_key": client_keys.private(key, "pkcs8"),
+        "assertion_lifetime_seconds": 5,
     }
-    for name, keys in clients.items():
-        keys |= {"issuer": provider.issuer, "client_id": name}
-        if name == "wrong-secret":
-            await provider.register(name, "client_secret_jwt", client_secret=ODD_SECRET)
-        else:
-            jwks = client_keys.public(right, kids=("one",))
-            await provider.register(name, "private_key_jwt", jwks=jwks)
-    proxy = await start_proxy(config_of_clients(clients, upstream))
+    proxy = await start_proxy(config(client, upstream))
+    begun_at = datetime.now(UTC).timestamp()
 
-    assert await codes(proxy, *clients) == dict.fromkeys(clients, (502, "grant_refused"))
+    # Granted or not: on a busy machine five seconds may pass before the server looks at it.
+    await proxy.get()
 
-    assert upstream.requests == []
-    for name in clients:
-        # The credential is what it was, so that nothing is tried twice.
-        assert [each.status for each in await provider.asked(name)] == [401]
-    log = proxy.log_file.read_text()
-    assert "invalid_client" in log
-    for unwanted in ("eyJ", "PRIVATE KEY", ODD_SECRET, OTHER_SECRET):
-        assert unwanted not in log
-
-
-async def test_a_method_that_the_server_does_not_offer_is_tried_and_warned_of(
-    start_oidc_provider: StartServer, upstream: RecordingUpstream, start_proxy: StartProxy
-) -> None:
-    """A-73: `token_endpoint_auth_methods_supported` says what is offered."""
-    metadata = {"token_endpoint_auth_method": "client_secret_post", "client_secret": ODD_SECRET}
-    names = ("offered", "taken", "refused")
-    provider = start(
-        start_oidc_provider,
-        methods=("client_secret_post", "none"),
-        clients=[{"client_id": name} | metadata for name in names],
-    )
-    methods = ("client_secret_post", "client_secret_basic", "client_secret_jwt")
-    clients = {
-        name: {
-            "issuer": provider.issuer,
-            "client_id": name,
-            "client_secret": ODD_SECRET,
-            "authentication": method,
-        }
-        for name, method in zip(names, methods, strict=True)
-    }
-    proxy = await start_proxy(config_of_clients(clients, upstream))
-
-    assert await codes(proxy, "offered") == {"offered": (200, "")}
-    assert warnings(proxy) == []
-    # This server takes Basic from whoever may send the secret in the body.
-    assert await codes(proxy, "taken") == {"taken": (200, "")}
-    assert await codes(proxy, "refused") == {"refused": (502, "grant_refused")}
-    for warning, name, method in zip(warnings(proxy), names[1:], methods[1:], strict=True):
-        assert name in warning
-        assert method in warning
-        assert "client_secret_post, none" in warning
-    provider.server.stop()
+    (asked,) = await provider.asked("brief")
+    assert asked.claims["exp"] > begun_at
 
 
 @pytest.mark.slow
