@@ -41,8 +41,8 @@ class Credential:
         """The configuration key of the proof, without `_file`; empty: there is none."""
         self._source: SecretSource | None = getattr(client, self.key) if self.key else None
         self._last: Proof | None = None
-        self.stale = False
-        """Whether the value now in use is an older one, because the file cannot be used."""
+        self.stale: str | None = None
+        """Why the value now in use is an older one, if it is: what is wrong with the file."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -55,11 +55,11 @@ class Credential:
         """Return what is to be shown now. Raises `FetchFailed`."""
         try:
             await self.reload()
-            self.stale = False
+            self.stale = None
         except ProxyError as error:
             if self._last is None:
                 await self._fall_back(error)
-            self.stale = True
+            self.stale = error.detail
         return Shown(self._last, self._certificate())
 
     async def reload(self) -> bool:

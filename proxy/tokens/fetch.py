@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 WARNINGS = {
     "expires_in": "the token answer's expires_in cannot be read; it counts as absent",
     "token_type": "the token answer names no token_type; Bearer is assumed",
-    "credential": "the file of our credential cannot be used; the value read last still is",
     "metadata": "the metadata cannot be fetched again; the token endpoint found last is still used",
     "scope": "the authorization server granted less scope than was asked for",
 }
@@ -148,8 +147,6 @@ class Fetch:
         events = list(granted.warnings)
         if granted.token_type is None and self._audience.scheme is None:
             events.append("token_type")
-        if self._credential.stale:
-            events.append("credential")
         if self._locator.outdated:
             events.append("metadata")
         if granted.scope is not None and self._audience.scope is not None:
@@ -157,6 +154,8 @@ class Fetch:
             if missing:
                 events.append("scope")
         warnings = {event: WARNINGS[event] for event in events}
+        if self._credential.stale is not None:
+            warnings["credential"] = f"{self._credential.stale}; the value read last is still used"
         not_offered = discrepancy(self._client, located)
         if not_offered:
             warnings["authentication"] = f"a token was granted, though {not_offered}"

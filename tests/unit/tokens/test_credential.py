@@ -70,7 +70,7 @@ async def test_a_key_that_is_half_written_leaves_the_old_one_in_use(tmp_path: Pa
     assert second is not None
     assert second.key is not None
     assert second.key.algorithm == "EdDSA"
-    assert not own.stale
+    assert own.stale is None
 
 
 async def test_a_key_that_cannot_sign_as_configured_is_none(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_an_assertion_is_read_for_each_request_and_a_broken_one_leaves_the
     second = await own.read()
     assert second.proof is not None
     assert second.proof.text == Secret(some.jwt({"n": 2}))
-    assert not own.stale
+    assert own.stale is None
 
 
 async def test_a_key_that_is_the_same_is_not_worked_out_again(tmp_path: Path) -> None:
