@@ -62,7 +62,7 @@ fuzz: $(VENV)/.test ## Broken and odd bytes from upstreams and from callers, a m
 	@$(BIN)/python tests/fuzz/upstream_connection.py --seconds 60 $(ARGS)
 	@$(BIN)/python tests/fuzz/caller_connection.py --seconds 60 $(ARGS)
 
-soak: $(VENV)/.test ## The endurance tests in full: 100,000 aborted requests, 10,000 connections, 1 GiB streams
+soak: $(VENV)/.test ## The endurance tests in full: aborted requests, connections, 1 GiB streams, ten minutes of servers that die and return
 	@ENDURANCE=full $(BIN)/python -m pytest -p no:cacheprovider tests/endurance $(ARGS)
 
 bench: $(VENV)/.bench ## CPU per request beside nginx, Envoy and Go (needs nginx and wrk from the distribution)

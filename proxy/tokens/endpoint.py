@@ -7,6 +7,7 @@ cookies not kept, proxies of the environment ignored. Whatever goes wrong on the
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -17,10 +18,10 @@ import aiohttp
 
 from proxy.config.urls import parse_url
 from proxy.tls import unusable
-from proxy.tokens.outcome import misspoke, timed_out, unavailable, unreadable
+from proxy.tokens.bounded_connector import AnswerTooLongError, BoundedConnector
+from proxy.tokens.outcome import FetchFailed, misspoke, timed_out, unavailable, unreadable
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from proxy.config.client import Client
@@ -56,7 +57,8 @@ class Endpoint:
         self._contexts = contexts
         self._wall = wall
         self._body_bytes_max = body_bytes_max
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
+        """By the longest body that is read in them."""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Post a token request. Raises `FetchFailed`."""
@@ -77,8 +79,8 @@ class Endpoint:
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def _exchange(
         self,
@@ -90,7 +92,7 @@ class Endpoint:
         *,
         limit: str | None,
     ) -> Answer:
-        session = self._opened_session()
+        session = self._opened_session(bytes_max)
         context = self._context(url)
         try:
             async with session.request(
@@ -103,6 +105,9 @@ class Endpoint:
                 ssl=context,
                 server_hostname=self._client.tls.server_name,
             ) as response:
+                if response.status == 407 and self._client.http_proxy is not None:
+                    # No tunnel leads to a plain http endpoint, so that the proxy answers in it.
+                    raise _refused_by_proxy(response.status)
                 retry_after = response.headers.get("Retry-After")
                 behind = self._seconds_until(response.headers.get("Date"))
                 return Answer(
@@ -131,10 +136,9 @@ class Endpoint:
                 said=str(error),
             ) from None
         except aiohttp.ClientHttpProxyError as error:
-            raise unavailable(
-                "the egress proxy of `http_proxy` refused the way to the authorization server",
-                said=f"status {error.status}",
-            ) from None
+            raise _refused_by_proxy(error.status) from None
+        except AnswerTooLongError:
+            raise _too_long(bytes_max, limit) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
             raise misspoke(
                 "the authorization server's answer is broken HTTP", _told(error)
@@ -144,21 +148,25 @@ class Endpoint:
                 "the authorization server cannot be reached", said=_told(error)
             ) from None
 
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+    def _opened_session(self, bytes_max: int) -> aiohttp.ClientSession:
+        session = self._sessions.get(bytes_max)
+        if session is None:
+            session = self._sessions[bytes_max] = aiohttp.ClientSession(
+                connector=BoundedConnector(
                     resolver=self._resolver,
-                    # Requests are rare; a connection kept for the next one would be stale by then.
-                    force_close=True,
-                    limit=0,
+                    body_bytes_max=bytes_max,
+                    loop=asyncio.get_running_loop(),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._client.timeout_seconds),
+                timeout=aiohttp.ClientTimeout(
+                    total=self._client.timeout_seconds,
+                    # Unasked, aiohttp rounds longer deadlines up to whole seconds.
+                    ceil_threshold=float("inf"),
+                ),
                 skip_auto_headers=("User-Agent",),
                 trust_env=False,
             )
-        return self._session
+        return session
 
     def _context(self, url: str) -> ssl.SSLContext | bool:
         """Return the context for `url`; True, aiohttp's own, where there is no TLS on the way."""
@@ -200,11 +208,21 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int, limit: str | N
         size += len(part)
         if size > bytes_max:
             response.close()
-            raise misspoke(
-                f"the authorization server's answer is larger than {bytes_max} bytes", limit=limit
-            )
+            raise _too_long(bytes_max, limit)
         parts.append(part)
     return b"".join(parts)
+
+
+def _refused_by_proxy(status: int) -> FetchFailed:
+    return unavailable(
+        "the egress proxy of `http_proxy` refused the way to the authorization server",
+        said=f"status {status}",
+    )
+
+
+def _too_long(bytes_max: int, limit: str | None) -> FetchFailed:
+    detail = f"the authorization server's answer is larger than {bytes_max} bytes"
+    return misspoke(detail, limit=limit)
 
 
 def _watch(response: aiohttp.ClientResponse) -> None:

@@ -170,8 +170,8 @@ class Lease:
         another credential may end it. `retry_after_seconds` is what the server asked for; it is
         believed up to `RETRY_AFTER_SECONDS_MAX`.
         """
-        # A tenth of spread, downward, so that no delay outlasts its name.
-        jitter = 0.85 + 0.1 * chance
+        # Downward: "5 s" leaves room for the answer, and a minute has no 16th attempt.
+        jitter = 0.9 + 0.08 * chance
         if refusal:
             delay = wanted = REFUSAL.delay(self.failures) * jitter
         else:

@@ -73,7 +73,8 @@ class TokenEndpointLocator:
             if self._found is not None:
                 self.outdated = True
                 self._stale_at = self._monotonic() + RETRY_SECONDS
-            return failure
+            # Kept until the next search: its frames would keep the document that was too long.
+            return failure.with_traceback(None)
         self.outdated = False
         self._stale_at = self._monotonic() + BELIEVED_SECONDS
         return None

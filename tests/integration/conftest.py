@@ -79,6 +79,47 @@ def start_django_oauth_toolkit(
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def start_glewlwyd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start Debian's glewlwyd with the given settings (see `servers/glewlwyd_server.py`)."""
+    require(shutil.which("glewlwyd"), "glewlwyd is missing: install the distribution's package")
+    started: list[ForeignServer] = []
+
+    def start(settings: dict[str, Any]) -> ForeignServer:
+        server = ForeignServer(
+            [sys.executable, str(SERVERS / "glewlwyd_server.py")],
+            settings | {"folder": str(tmp_path_factory.mktemp("glewlwyd"))},
+        )
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def start_tinyproxy() -> Iterator[StartServer]:
+    """Start tinyproxy with the given settings (see `servers/tinyproxy_server.py`)."""
+    require(
+        shutil.which("tinyproxy"),
+        "tinyproxy is missing: install the distribution's package tinyproxy-bin",
+    )
+    started: list[ForeignServer] = []
+
+    def start(settings: dict[str, Any]) -> ForeignServer:
+        command = [sys.executable, str(SERVERS / "tinyproxy_server.py")]
+        server = ForeignServer(command, settings)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
 @pytest.fixture
 async def upstream() -> AsyncIterator[RecordingUpstream]:
     """Give an upstream that records what it gets; see `recording_upstream`."""

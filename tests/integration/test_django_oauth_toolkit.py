@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from integration.logged import PATIENCE_SECONDS, logged_once
 from integration.proxy_process import StartProxy, get
 from integration.steady_load import steady_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from integration.foreign_server import ForeignServer, StartServer
     from integration.recording_upstream import RecordingUpstream
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 ODD_ID = "é:b+c %/d%2B"
 ODD_SECRET = "é:s+e%c/r e&t=%C3%A9 ü"
 COLONLESS_ID = "an id that raw Basic can carry"
+LONG_SECRET = "as long as a key of HS256 has to be"
 PLAIN_ID = "reporting"
 PLAIN_SECRET = "é/plain:enough for raw"
 
@@ -84,7 +87,10 @@ def sent_token(upstream: RecordingUpstream) -> bytes:
     return value.removeprefix(b"Bearer ")
 
 
-@pytest.mark.parametrize("authentication", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize(
+    "authentication",
+    ["client_secret_basic", "client_secret_post", "client_secret_basic_and_post"],
+)
 async def test_the_server_itself_vouches_for_the_token_that_arrives_upstream(
     authentication: str, server: ForeignServer, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:
@@ -167,6 +173,49 @@ async def test_what_the_server_refuses_is_502_grant_refused_and_nothing_is_sent_
     assert (problem["code"], problem["status"]) == ("grant_refused", 502)
     assert problem["upstream"] == "orders"
     assert upstream.requests == []
+
+
+async def test_a_method_that_the_servers_metadata_does_not_offer_is_named_in_the_log(
+    server: ForeignServer, upstream: RecordingUpstream, start_proxy: StartProxy
+) -> None:
+    """A-73: the server itself says no more than that it does not know us."""
+    keys = {"authentication": "client_secret_jwt", "client_secret": LONG_SECRET}
+    by_assertion = client(server, issuer=f"{server.url}/o", **keys)
+    del by_assertion["token_endpoint"]
+    proxy = await start_proxy(config(by_assertion, upstream.url))
+
+    assert (await proxy.get())[0] == 502
+
+    detail = (await logged_once(proxy, "token_fetch_failed"))["detail"]
+    assert "does not offer `authentication: client_secret_jwt`" in detail
+    assert "client_secret_post, client_secret_basic" in detail
+    assert LONG_SECRET not in proxy.log_file.read_text()
+    assert upstream.requests == []
+
+
+async def test_a_secret_that_is_corrected_in_its_file_is_used_without_a_restart(
+    server: ForeignServer, upstream: RecordingUpstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("an old secret\n")
+    rotating = client(server, client_secret_file=str(file))
+    del rotating["client_secret"]
+    proxy = await start_proxy(config(rotating, upstream.url))
+    assert (await proxy.get())[0] == 502
+    failed = await logged_once(proxy, "token_fetch_failed")
+
+    new = tmp_path / "new"
+    new.write_text(ODD_SECRET + "\n")
+    new.replace(file)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await proxy.get())[0] != 200:
+            await asyncio.sleep(0.1)
+
+    assert (await introspect(server, sent_token(upstream)))["client_id"] == ODD_ID
+    fetches = "tokenproxy_token_fetches_total"
+    assert await proxy.metric(fetches, audience="orders", result="refused") == 1
+    assert await proxy.metric(fetches, audience="orders", result="success") == 1
+    assert "invalid_client" in failed["detail"]
 
 
 @pytest.mark.slow

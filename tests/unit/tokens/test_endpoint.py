@@ -266,6 +266,20 @@ async def test_an_answer_without_end_is_given_up_at_the_limit() -> None:
     assert (failure.result, "larger than 65536" in failure.error.detail) == ("misspoke", True)
 
 
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 20_000,
+        b"HTTP/1.1 200 OK\r\nA: " + b" " * 1_000_000 + b"\r\n\r\n",
+    ],
+    ids=["interim", "blanks"],
+)
+async def test_a_head_without_end_is_given_up_before_it_fills_the_memory(endless: bytes) -> None:
+    failure = await answered(endless + http_answer("{}"))
+    assert (failure.result, "larger than 65536" in failure.error.detail) == ("misspoke", True)
+    assert failure.limit == "token_response_bytes_max"
+
+
 async def test_what_is_compressed_all_the_same_is_unpacked_and_then_measured() -> None:
     def packed(body: bytes) -> bytes:
         return http_answer(gzip.compress(body), fields=("Content-Encoding: gzip",))
