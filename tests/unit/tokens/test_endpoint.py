@@ -431,6 +431,15 @@ async def test_a_proxy_that_lets_us_not_through_makes_the_server_unavailable(sta
     assert "authorization" not in proxy.requests[0].headers
 
 
+async def test_a_proxy_that_wants_credentials_is_not_taken_for_the_server() -> None:
+    """Where no tunnel leads to the endpoint, the proxy's own answer comes in its place."""
+    status = "407 Proxy Authentication Required"
+    async with TokenServer(answer=lambda _: http_answer(b"", status=status)) as proxy:
+        failure = await trouble("http://127.0.0.1:9/token", http_proxy=proxy.issuer)
+    assert failure.error.fault is Fault.AUTHORIZATION_SERVER_UNAVAILABLE
+    assert "407" in failure.said
+
+
 async def test_a_dead_proxy_makes_the_server_unavailable() -> None:
     async with TokenServer() as proxy:
         pass
