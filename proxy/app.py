@@ -22,7 +22,7 @@ from proxy.files import FileWatch
 from proxy.forwarding.gateway import Gateway
 from proxy.network import listen, stop_listening
 from proxy.telemetry.facts import Telemetry
-from proxy.tls import TlsContexts, files_of
+from proxy.tls import TlsContexts
 from proxy.tokens.cache import TokenCache
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.config.addresses import Address
     from proxy.config.schema import Config
     from proxy.telemetry.log import Log
+    from proxy.tls import SharedContext
 
 LAG_INTERVAL_SECONDS = 1.0
 
@@ -42,7 +43,7 @@ class AddressUnavailable(Exception):  # noqa: N818 - it names a fact
 def _clock_that_never_stops() -> Callable[[], float]:
     """Return a monotonic clock that counts the time this machine sleeps too, where there is one.
 
-    A token goes on ageing while a laptop is shut or a virtual machine is paused.
+    A token goes on ageing while a laptop is shut.
     """
     counts_sleep: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic if counts_sleep is None else partial(time.clock_gettime, counts_sleep)
@@ -57,6 +58,7 @@ class App:
 
     def __init__(self, config: Config, *, source: str, log: Log, announces: bool = True) -> None:
         loop = asyncio.get_running_loop()
+        clock = _clock_that_never_stops()
         self._config = config
         self._source = source
         self._log = log
@@ -66,26 +68,24 @@ class App:
             audiences=config.audiences,
             log=log,
             wall=time.time,  # noqa: TID251 - for Unix time in metrics and logs
-            monotonic=time.monotonic,
+            monotonic=clock,
         )
         contexts = TlsContexts()
         self._files = FileWatch(self.telemetry.files)
         self._tokens = TokenCache(
             config,
-            self.telemetry.audiences,
+            self.telemetry,
             contexts=contexts,
             files=self._files,
-            monotonic=_clock_that_never_stops(),
+            monotonic=clock,
             wall=time.time,  # noqa: TID251 - JWT claims and Retry-After dates are wall time
             chance=random.random,
         )
         self._gateway = Gateway(config, self._tokens, self.telemetry, contexts=contexts, loop=loop)
         for name, upstream in config.upstreams.items():
-            self._files.add(
-                f"upstreams.{name}.tls",
-                files_of(upstream.tls),
-                partial(contexts.reload, upstream.tls),
-            )
+            trust = contexts.of(upstream.tls)
+            key = f"upstreams.{name}.tls"
+            self._files.add(key, trust.files, partial(self._read_again, key, trust))
         self._health = Health(
             self.telemetry,
             prefetched=[name for name, each in config.audiences.items() if each.prefetch],
@@ -162,6 +162,10 @@ class App:
         await self._tokens.close()
         await self._admin.close()
         gc.unfreeze()
+
+    async def _read_again(self, key: str, trust: SharedContext) -> None:
+        if await trust.reload():
+            self.telemetry.files.read_again(key)
 
     def _stop_listening(self) -> None:
         for server, bound in self._servers:

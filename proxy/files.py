@@ -1,9 +1,10 @@
 """Files that change while the proxy runs: credentials, certificates, trust.
 
 Mounted secrets are swapped by renaming a symlink of their directory, others are written in place,
-some stand on file systems that send no notice: so each file is looked at once a second, through
-whatever links lead to it. That costs a `stat`, three microseconds. What cannot be used (missing for
-a moment, half-written, no pair) leaves what was read last in use, and is said once for each change.
+some in two steps: so each file is looked at once a second, through whatever links lead to it. That
+costs a `stat`, three microseconds on a local file system, which they belong on: a `stat` that hangs
+would hold up the event loop. What cannot be used (missing for a moment, half-written, no pair, not
+readable yet) leaves what was read last in use, is said, and is tried again until it can be.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from proxy.telemetry.files import FileFacts
 
 LOOK_SECONDS = 1.0
+RETRY_LOOKS = 10
+"""Of so many looks at a file that could not be used, one reads it again though it looks the same:
+what was wrong (no descriptor left, a directory's permissions) need not have been the file's."""
 
-FileState = tuple[tuple[int, int, int, int] | None, ...]
-"""Of each file: device, inode, time of the last change in nanoseconds, size; None: not there."""
+FileState = tuple[tuple[int, ...] | None, ...]
+"""Of each file: device, inode, when it changed last (both ways), size; None: it is not there."""
 
 
 def state_of(paths: Iterable[str]) -> FileState:
@@ -31,20 +35,23 @@ def state_of(paths: Iterable[str]) -> FileState:
     return tuple(map(_state, paths))
 
 
-def _state(path: str) -> tuple[int, int, int, int] | None:
+def _state(path: str) -> tuple[int, ...] | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a Path has nothing to add here
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    # Both times: what is set by hand leaves the one as it was, a change of rights the other.
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 @dataclass(slots=True)
 class _Watched:
     name: str
     paths: tuple[str, ...]
-    reload: Callable[[], Awaitable[bool]]
+    reload: Callable[[], Awaitable[object]]
+    # Nothing is known yet: between its first reading and the first look a file may change, too.
     state: FileState = field(default=())
+    looks_since_failure: int | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -56,15 +63,13 @@ class FileWatch:
         self._watched: list[_Watched] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, name: str, paths: Iterable[str], reload: Callable[[], Awaitable[bool]]) -> None:
-        """Have `reload` called when one of the files of the configuration key `name` changes.
+    def add(self, name: str, paths: Iterable[str], reload: Callable[[], Awaitable[object]]) -> None:
+        """Have `reload` called when one of the files of the configuration key `name` may differ.
 
-        It returns whether there is anything new in them, and raises `ProxyError` when they cannot
-        be used.
+        It sees for itself whether they do, and raises `ProxyError` when they cannot be used.
         """
         watched = _Watched(name, tuple(paths), reload)
         if watched.paths:
-            watched.state = state_of(watched.paths)
             self._watched.append(watched)
 
     def start(self) -> None:
@@ -82,22 +87,37 @@ class FileWatch:
 
     def _look(self) -> None:
         for watched in self._watched:
-            if watched.task is not None:
-                # Still being read: what changed meanwhile is seen the next time.
-                continue
-            state = state_of(watched.paths)
-            if state != watched.state:
-                watched.state = state
+            # One that is still being read is looked at the next time.
+            if watched.task is None and self._may_differ(watched):
                 watched.task = asyncio.create_task(self._reload(watched), name="file-changed")
         self.start()
 
+    def _may_differ(self, watched: _Watched) -> bool:
+        state = state_of(watched.paths)
+        if state != watched.state:
+            watched.state = state
+            return True
+        if watched.looks_since_failure is None:
+            return False
+        watched.looks_since_failure += 1
+        return watched.looks_since_failure % RETRY_LOOKS == 0
+
     async def _reload(self, watched: _Watched) -> None:
         try:
-            if await watched.reload():
-                self._facts.read_again(watched.name)
-            else:
-                self._facts.usable(watched.name)
+            await watched.reload()
         except ProxyError as error:
-            self._facts.unusable(watched.name, error.detail)
+            self._unusable(watched, error.detail)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the looking
+            # Its name alone: the text of a foreign exception may hold a secret.
+            self._unusable(watched, f"it met a fault of this proxy ({type(error).__name__})")
+        else:
+            watched.looks_since_failure = None
+            self._facts.usable(watched.name)
         finally:
             watched.task = None
+
+    def _unusable(self, watched: _Watched, detail: str) -> None:
+        if not watched.looks_since_failure:
+            # Not for each time that it is tried again unchanged.
+            self._facts.unusable(watched.name, detail)
+        watched.looks_since_failure = watched.looks_since_failure or 0

@@ -1,8 +1,8 @@
 """TLS contexts for connections that we open: trust, and our certificate where there is one.
 
-To make one blocks for a twentieth of a second, so those who want the same share one. A file that
-changes makes a new one, on a thread; one that cannot be used leaves the old one in use. Where there
-is no old one there is no connection: nothing ever goes out without the certificate it should show.
+To make one takes a tenth of a second, so those who want the same share one. A file that changes
+makes a new one, on a thread; one that cannot be used leaves the old one in use. Where there is no
+old one there is no connection: nothing ever goes out without the certificate it should show.
 """
 
 from __future__ import annotations
@@ -18,50 +18,77 @@ from proxy.files import FileState, state_of
 if TYPE_CHECKING:
     from proxy.config.client import Tls
 
-
-def files_of(tls: Tls) -> tuple[str, ...]:
-    """Return the files that a context is made from."""
-    return tuple(file for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file)
+TRIES_MAX = 3
+"""So often a context is made anew when its files change while it is made."""
 
 
-class TlsContexts:
-    """Client contexts, one for each distinct `Tls` but for its `server_name`."""
+class SharedContext:
+    """The context of one `tls` section, as its files were when they were read last."""
 
-    def __init__(self) -> None:
-        self._made: dict[Tls, tuple[FileState, ssl.SSLContext]] = {}
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self.files = tuple(
+            file for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file
+        )
+        self._made: ssl.SSLContext | None = None
+        self._state: FileState = ()
+        self._reloading: asyncio.Task[bool] | None = None
 
-    def of(self, tls: Tls) -> ssl.SSLContext:
-        """Return the context for `tls`, as it was made last.
+    @property
+    def current(self) -> ssl.SSLContext:
+        """The context, made now if it never was. Raises `OSError` as `tls_context` does."""
+        if self._made is None:
+            self._state = state_of(self.files)
+            self._made = tls_context(self._tls)
+        return self._made
 
-        Raises `OSError` as `tls_context` does; what failed is tried anew the next time.
+    async def ready(self) -> ssl.SSLContext:
+        """Return the context, made on a thread if it never was.
+
+        Raises `ProxyError` `credential_unreadable`.
         """
-        key = _key(tls)
-        made = self._made.get(key)
-        if made is None:
-            state = state_of(files_of(tls))
-            made = self._made[key] = state, tls_context(tls)
-        return made[1]
+        if self._made is None:
+            await self.reload()
+        return self.current
 
-    async def reload(self, tls: Tls) -> bool:
+    async def reload(self) -> bool:
         """Make the context anew if its files have changed; return whether it is another one now.
 
-        Raises `ProxyError` `credential_unreadable` if they cannot be used.
+        Raises `ProxyError` `credential_unreadable` if they cannot be used. Concurrent calls share
+        one reading.
         """
-        key = _key(tls)
-        state = state_of(files_of(tls))
-        made = self._made.get(key)
-        if made is not None and made[0] == state:
-            return False
-        try:
-            context = await asyncio.to_thread(tls_context, tls)
-        except OSError as error:
-            raise unusable(error) from None
-        self._made[key] = state, context
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload(), name="tls-files")
+        return await asyncio.shield(self._reloading)
+
+    async def _reload(self) -> bool:
+        for _ in range(TRIES_MAX):
+            state = state_of(self.files)
+            if self._made is not None and state == self._state:
+                return False
+            try:
+                made = await asyncio.to_thread(tls_context, self._tls)
+            except OSError as error:
+                raise unusable(error) from None
+            if state == state_of(self.files):
+                break
+        self._made, self._state = made, state
         return True
 
 
-def _key(tls: Tls) -> Tls:
-    return tls.model_copy(update={"server_name": None})
+class TlsContexts:
+    """Shared contexts, one for each distinct `Tls` but for its `server_name`."""
+
+    def __init__(self) -> None:
+        self._shared: dict[Tls, SharedContext] = {}
+
+    def of(self, tls: Tls) -> SharedContext:
+        """Return the context that all share who want the same."""
+        key = tls.model_copy(update={"server_name": None})
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = SharedContext(key)
+        return shared
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
@@ -82,7 +109,7 @@ def unusable(error: OSError) -> ProxyError:
     if isinstance(error, EncryptedKeyError):
         reason = "the private key is encrypted"
     elif isinstance(error, ssl.SSLError):
-        reason = "no PEM, or certificate and key are no pair"
+        reason = "no PEM, certificate and key are no pair, or the key is too short"
     else:
         reason = error.strerror or error.__class__.__name__
     return ProxyError(

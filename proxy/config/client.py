@@ -8,6 +8,7 @@ from pydantic import Field
 
 from proxy.config.fields import (
     AssertionFile,
+    AssertionSeconds,
     HostName,
     OriginText,
     Parameters,
@@ -69,8 +70,8 @@ class Client(Section):
     with a secret."""
     assertion_audience: Text | None = None
     """The assertion's `aud`; unset: the issuer where it is known, else the token endpoint."""
-    assertion_lifetime_seconds: Seconds = 60
-    """How long an assertion is good for; each request has its own."""
+    assertion_lifetime_seconds: AssertionSeconds = 60
+    """How long an assertion is good for, up to an hour; each request has its own."""
     client_assertion_file: AssertionFile | None = None
     """A JWT that somebody else keeps fresh, such as a projected service-account token; read for
     each request."""

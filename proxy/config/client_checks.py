@@ -59,11 +59,18 @@ def _endpoints(document: Document, path: KeyPath, client: dict[str, Any]) -> Non
             (*path, given[1]), "excludes token_endpoint: only one of them can name the endpoint"
         )
     for key in given:
-        check_plain_http(document, (*path, key), client)
+        check_plain_http(
+            document, (*path, key), client, proxied=client.get("http_proxy") is not None
+        )
 
 
-def check_plain_http(document: Document, path: KeyPath, section: dict[str, Any]) -> None:
-    """Report a URL that would carry a credential across a network in clear."""
+def check_plain_http(
+    document: Document, path: KeyPath, section: dict[str, Any], *, proxied: bool = False
+) -> None:
+    """Report a URL that would carry a credential across a network in clear.
+
+    `proxied`: it goes through a proxy, whose loopback is not ours.
+    """
     text = section.get(str(path[-1]))
     if not isinstance(text, str) or is_true(section.get("allow_http")):
         return
@@ -75,6 +82,10 @@ def check_plain_http(document: Document, path: KeyPath, section: dict[str, Any])
         document.wrong_value(
             path, "is plain http to a host that is not loopback: use https, or allow_http: true"
         )
+    elif url.scheme == "http" and proxied:
+        document.wrong_value(
+            path, "is plain http through http_proxy, in clear: use https, or allow_http: true"
+        )
 
 
 def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
@@ -85,13 +96,15 @@ def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -
     wanted = PROOF_OF.get(authentication)
     if wanted is not None and client.get(wanted) is None:
         twin = "" if wanted.endswith("_file") else ", or its _file twin"
-        other = ", or authentication: none" if wanted == "client_secret" else ""
-        because = "" if wanted == "client_secret" else f" with authentication {authentication}"
+        unsaid = "authentication" not in client
+        other = ", or authentication: none" if unsaid else ""
+        because = "" if unsaid else f" with authentication {authentication}"
         document.wrong_key((*path, wanted), f"is required{because}{twin}{other}")
     for key, methods in _SERVES.items():
         if client.get(key) is not None and authentication not in methods:
+            written = key if (*path, key) in document.keys else f"{key}_file"
             document.wrong_key(
-                (*path, key),
+                (*path, written),
                 f"is of no use with authentication {authentication}: remove one of them",
             )
     algorithm = client.get("algorithm")
@@ -111,6 +124,19 @@ def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -
         )
     if authentication in CERTIFICATE:
         _certificate(document, path, client, authentication)
+    proxy = client.get("http_proxy")
+    tls = client.get("tls")
+    if (
+        isinstance(proxy, str)
+        and proxy.lower().startswith("https:")
+        and isinstance(tls, dict)
+        and tls.get("certificate_file") is not None
+    ):
+        document.wrong_value(
+            (*path, "http_proxy"),
+            "is https, and would be shown the certificate that is meant for the authorization "
+            "server: use a proxy that is reached by http",
+        )
 
 
 def _certificate(

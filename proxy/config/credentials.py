@@ -124,7 +124,8 @@ def _from_file(
 
 def _understood(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
     """Read the proof as it will be read for a token request."""
-    authentication, algorithm = client.get("authentication"), client.get("algorithm")
+    authentication = client.get("authentication", "client_secret_basic")
+    algorithm = client.get("algorithm")
     if not isinstance(authentication, str) or not isinstance(algorithm, str | None):
         return
     key = PROOF_OF.get(authentication, "")
@@ -137,7 +138,8 @@ def _understood(document: Document, path: KeyPath, client: dict[str, Any]) -> No
     text = source.value or source.first
     assert text is not None, "a source has a value, or was read at start"
     try:
-        understand(text, authentication=authentication, algorithm=algorithm)
+        proof = understand(text, authentication=authentication, algorithm=algorithm)
+        client[key] = replace(source, proof=proof)
     except ValueError as error:
         at = key if source.file is None else f"{key.removesuffix('_file')}_file"
         # Substituted text is named by its key alone: what is wrong is no part of the file.
@@ -187,7 +189,7 @@ def _readable(document: Document, path: KeyPath, value: Any, directory: Path) ->
 def _tls_contents(
     document: Document, path: KeyPath, tls: dict[str, Any], files: dict[str, Path]
 ) -> None:
-    """Load readable files as they will be loaded for a connection."""
+    """Load readable files, so that what a connection could not use is known now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if "ca_file" in files:
         try:
@@ -202,10 +204,12 @@ def _tls_contents(
             )
         except ssl.SSLError:
             document.wrong_value(
-                (*path, "certificate_file"), "certificate and key are not PEM, or no pair"
+                (*path, "certificate_file"),
+                "certificate and key are not PEM, no pair, or too short",
             )
         except EncryptedKeyError:
-            document.wrong_value((*path, "key_file"), "the key is encrypted; decrypt it first")
+            key = "key_file" if "key_file" in files else "certificate_file"
+            document.wrong_value((*path, key), "the key is encrypted; decrypt it first")
 
 
 class EncryptedKeyError(OSError):

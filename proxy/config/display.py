@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MASK = "***"
 _OPAQUE = ("set_headers", "parameters")
-_URLS = ("token_endpoint", "discovery", "resource")
+_URLS = ("token_endpoint", "discovery", "resource", "assertion_audience")
 """Keys whose URLs may hold a query; all others refuse one."""
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 _QUERY = re.compile(r"\?.+", re.DOTALL)

@@ -8,7 +8,7 @@ a variable: a quoted `"10"` in the file is a mistake, `${TIMEOUT}` is not.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, WithJsonSchema
 
@@ -81,6 +81,11 @@ def _or_nothing(value: Any) -> Any:
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _off(value: Any) -> Any:
+    # YAML 1.1 reads a bare `off` as false.
+    return "off" if value is False else value
 
 
 def _joined(value: Any) -> Any:
@@ -208,10 +213,19 @@ Seconds = Annotated[
 SecondsOrZero = Annotated[
     float, Field(ge=0, le=TEN_YEARS_SECONDS, allow_inf_nan=False), BeforeValidator(_number)
 ]
+AssertionSeconds = Annotated[
+    float, Field(ge=1, le=3600, allow_inf_nan=False), BeforeValidator(_number)
+]
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), BeforeValidator(_number)]
 Count = Annotated[int, Field(gt=0), BeforeValidator(_number)]
 CountOrZero = Annotated[int, Field(ge=0), BeforeValidator(_number)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
+
+AccessLog = Annotated[
+    Literal["off", "errors", "all"],
+    BeforeValidator(_off),
+    WithJsonSchema({"enum": ["off", "errors", "all", False]}),
+]
 
 Text = Annotated[str, AfterValidator(_some_text)]
 Name = Annotated[
@@ -233,7 +247,19 @@ OriginText = Annotated[str, AfterValidator(_origin)]
 _TEXT_OR_LIST = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 )
-Scope = Annotated[Text | None, BeforeValidator(_joined), _TEXT_OR_LIST]
+Scope = Annotated[
+    Text | None,
+    BeforeValidator(_joined),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
 Listeners = Annotated[
     list[ListenAddress], Field(min_length=1), BeforeValidator(_listed), _TEXT_OR_LIST
 ]

@@ -29,8 +29,8 @@ def file_schema() -> dict[str, Any]:
         _as_written(definition, getattr(schema, name))
     _as_written(model, Config)
     definitions["Client"]["oneOf"] = [
-        {"required": ["token_endpoint"]},
-        {"anyOf": [{"required": ["issuer"]}, {"required": ["discovery"]}]},
+        _given("token_endpoint"),
+        {"anyOf": [_given("issuer"), _given("discovery")]},
     ]
     model["properties"]["upstreams"]["minProperties"] = 1
     title = "Token Proxy configuration"
@@ -53,13 +53,22 @@ def _as_written(definition: dict[str, Any], section: type[BaseModel]) -> None:
         written[name] = _relaxed(value)
         if name in twins:
             text = f"A file that holds `{name}`; one trailing newline is not part of it."
-            written[twins[name]] = {"type": "string", "description": text}
-            both.append({"required": [name, twins[name]]})
+            written[twins[name]] = {
+                "anyOf": [{"type": "string"}, {"type": "null"}],
+                "description": text,
+            }
+            both.append(_given(name, twins[name]))
     if both:
         definition["not"] = {"anyOf": both}
     definition["properties"] = written
     definition["description"] = _one_line(definition.get("description", ""))
     definition.pop("title", None)
+
+
+def _given(*keys: str) -> dict[str, Any]:
+    """Return the schema of a section in which these keys are there, and not null."""
+    values = {key: {"type": "string"} for key in keys}
+    return {"required": list(keys), "properties": values}
 
 
 def _relaxed(value: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ that name one audience share its token.
   the secret. The file is read each time the secret is wanted, so a swapped mount takes effect;
   when it cannot be read, the value that was read last is used. It should be on a local file system:
   while a read hangs, everything waits. A pipe is read at start, and not again.
-- The files of `tls` are read once, when they are first wanted: after a change, restart.
+- Other files that change (keys, assertions, those of `tls`) are read again too, within a second.
+  What cannot be used leaves in use what was read before, and the log says so.
 - A secret in the file itself is refused unless `allow_inline_secrets: true`; `${NAME}` is none, the
   default in `${NAME:-default}` is one.
 - Relative paths count from the directory of the configuration file.
@@ -107,7 +108,7 @@ def _type(value: dict[str, Any]) -> str:
         if "pattern" in option:
             continue
         if "enum" in option:
-            names += [f"`{word}`" for word in option["enum"]]
+            names += [f"`{word}`" for word in option["enum"] if isinstance(word, str)]
         elif option.get("type") == "array":
             names.append("list")
         elif option.get("type") != "null":

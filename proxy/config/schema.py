@@ -14,6 +14,7 @@ from pydantic import Field
 from proxy.config.addresses import DEFAULT_ADMIN, DEFAULT_LISTEN
 from proxy.config.client import Client, Tls
 from proxy.config.fields import (
+    AccessLog,
     AllowedHost,
     Count,
     CountOrZero,
@@ -55,7 +56,7 @@ class Log(Section):
     """`auto` is JSON unless standard error is a terminal."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is written."""
-    access: Literal["off", "errors", "all"] = "errors"
+    access: AccessLog = "errors"
     """Which requests get a line."""
 
 

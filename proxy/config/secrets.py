@@ -18,6 +18,8 @@ from proxy.model import Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from proxy.config.proof import Proof
+
 FILE_BYTES_MAX = 65536
 """A longer secret file is a mistake (a device, a log), not a secret."""
 
@@ -30,6 +32,8 @@ class SecretSource:
     file: Path | None = None
     first: Secret | None = field(default=None, compare=False)
     """What the file held at start. A pipe can be read only then."""
+    proof: Proof | None = field(default=None, compare=False, repr=False)
+    """What value or first reading mean, where they are this client's proof."""
     what: str = field(default="secret", compare=False)
     """What it is, for messages."""
 

@@ -21,7 +21,9 @@ def asks_for_another_token(fields: Sequence[Field], credential: bytes) -> bool:
     True without any challenge, or with one of our credential's scheme or Bearer among them; a
     token that lacks scope will lack it when renewed.
     """
-    challenges = [value for name, value in fields if name.lower() == b"www-authenticate"]
+    challenges = [
+        value for name, value in fields if name.lower() == b"www-authenticate" and value.strip()
+    ]
     if not challenges:
         return True
     if any(_INSUFFICIENT.search(value) for value in challenges):

@@ -22,6 +22,7 @@ from proxy.forwarding.backlog import untaken_bytes
 from proxy.forwarding.parsing import AnswerParser
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 BUFFER_BYTES_MAX = 65536
@@ -42,6 +43,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._loop = loop
         self._on_closed = on_closed
         self.transport: asyncio.Transport | None = None
+        self.tls: ssl.SSLContext | None = None
+        """What it was made with, where it speaks TLS."""
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._deadline = FOREVER

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.forwarding.routing import Route
     from proxy.network import Descriptors, Resolver
     from proxy.telemetry.upstream import UpstreamFacts
-    from proxy.tls import TlsContexts
+    from proxy.tls import SharedContext, TlsContexts
 
     ConnectResult = Literal["success", "name", "refused", "timeout", "tls", "other"]
 
@@ -56,10 +56,11 @@ class Pool:
         self._descriptors = descriptors
         self._limits = limits
         self._facts = facts
-        self._contexts = contexts
+        self._trust: SharedContext | None = None
         if route.url.scheme == "https":
-            # Now, so that a start fails where every connection would.
-            contexts.of(route.upstream.tls)
+            self._trust = contexts.of(route.upstream.tls)
+            # Made now, so that a start fails where every connection would.
+            _ = self._trust.current
         self._idle: list[UpstreamConnection] = []
         self._open_count = 0
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
@@ -80,7 +81,7 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             self._facts.connections_idle -= 1
-            if not connection.closed and connection.quiet:
+            if not connection.closed and connection.quiet and not self._outdated(connection):
                 self._facts.connections_active += 1
                 return connection
             connection.abort()
@@ -129,7 +130,7 @@ class Pool:
         """Take a connection back after an exchange; keep it if it may be used again."""
         self._facts.connections_active -= 1
         connection.on_news = None
-        if not connection.reusable or self._closed:
+        if not connection.reusable or self._closed or self._outdated(connection):
             # Nothing is owed to it: what may still come belongs to nobody.
             connection.abort()
             return
@@ -143,6 +144,10 @@ class Pool:
         connection.expect_by(now + self._idle_seconds, "idle for too long")
         self._facts.connections_idle += 1
         self._idle.append(connection)
+
+    def _outdated(self, connection: UpstreamConnection) -> bool:
+        """Say whether trust or certificate are others now than when the connection was made."""
+        return self._trust is not None and connection.tls is not self._trust.current
 
     def close(self) -> None:
         """Close what is idle, and what comes back from now on."""
@@ -224,12 +229,13 @@ class Pool:
         )
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._route.url.scheme == "http":
+            if self._trust is None:
                 _, connection = await self._loop.create_connection(self._made, sock=sock)
             else:
-                context = self._contexts.of(self._upstream.tls)
+                context = self._trust.current
                 name = self._upstream.tls.server_name or url.host
                 _, connection = await open_tls(self._loop, sock, context, name, self._made)
+                connection.tls = context
         except BaseException:
             sock.close()
             raise

@@ -16,6 +16,8 @@ FetchReason = Literal["start", "miss", "renewal", "rejected"]
 FetchResult = Literal[
     "success", "refused", "unavailable", "timeout", "misspoke", "credential_unreadable"
 ]
+CLOCK_SET_SECONDS = 1.0
+"""By so much the wall clock must be off against the monotonic one to have been set."""
 State = Literal["absent", "live", "rejected", "failing", "idle"]
 
 
@@ -47,7 +49,8 @@ class AudienceFacts:
             for result in get_args(FetchResult)
         }
         self.consecutive_failures = 0
-        self.expires_at: float | None = None
+        self._expires_at: float | None = None
+        self._ahead = 0.0
         self.last_success_at: float | None = None
         self.lifetime_seconds: float | None = None
         self.has_had_token = False
@@ -77,9 +80,23 @@ class AudienceFacts:
         return "live" if self.expires_at is not None and self.expires_in_seconds > 0 else "absent"
 
     @property
+    def expires_at(self) -> float | None:
+        """Unix time of the token's end, by the clock as it is set now; None until known.
+
+        A token goes on by the monotonic clock. So that nothing goes off, or sleeps, when the wall
+        clock is set, its end is told by the new time. Small differences are the clock's own
+        keeping of time, and would make another sample of each.
+        """
+        if self._expires_at is None:
+            return None
+        set_by = self._wall() - self._monotonic() - self._ahead
+        return self._expires_at + (set_by if abs(set_by) >= CLOCK_SET_SECONDS else 0.0)
+
+    @property
     def expires_in_seconds(self) -> float:
         """Seconds until the token expires, negative afterwards; NaN when there is none."""
-        return float("nan") if self.expires_at is None else self.expires_at - self._wall()
+        expires_at = self.expires_at
+        return float("nan") if expires_at is None else expires_at - self._wall()
 
     def token_granted(
         self,
@@ -95,7 +112,8 @@ class AudienceFacts:
         news = self.last_success_at is None
         failures = self._failing.ended(self._monotonic())
         self.last_success_at = self._wall()
-        self.expires_at = self.last_success_at + expires_in_seconds
+        self._expires_at = self.last_success_at + expires_in_seconds
+        self._ahead = self.last_success_at - self._monotonic()
         self.lifetime_seconds = lifetime_seconds
         self.has_had_token = True
         self.consecutive_failures = 0
@@ -196,7 +214,7 @@ class AudienceFacts:
 
     def token_let_go(self) -> None:
         """Note that the token was unused for long and is no longer kept."""
-        self.expires_at = self.last_success_at = self.lifetime_seconds = None
+        self._expires_at = self.last_success_at = self.lifetime_seconds = None
         # A failure count left behind would keep an alert alight for what nobody wants.
         self.consecutive_failures = 0
         self._failing.ended(self._monotonic())

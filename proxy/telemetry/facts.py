@@ -51,7 +51,7 @@ class Telemetry:
             )
             for name in audiences
         }
-        self.files = FileFacts(log)
+        self.files = FileFacts(log, monotonic=monotonic)
         self.event_loop_lag_seconds = 0.0
         self.config_last_reload_successful = True
         self.config_last_reload_success_at = wall()

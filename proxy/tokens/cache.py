@@ -26,16 +26,17 @@ from proxy.tokens.outcome import FetchFailed, misspoke
 from proxy.tokens.ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proxy.config.schema import Config
     from proxy.files import FileWatch
     from proxy.model import AudienceName, Token
-    from proxy.telemetry.audience import AudienceFacts, FetchReason
+    from proxy.telemetry.audience import FetchReason
+    from proxy.telemetry.facts import Telemetry
     from proxy.tls import TlsContexts
 
-TIMER_SECONDS_MAX = 3600.0
-"""A timer is looked at again this often: timers of weeks overflow, and machines sleep."""
+TIMER_SECONDS_MAX = 60.0
+"""A timer is looked at again this often: those of weeks overflow, all sleep with the machine."""
 
 
 class TokenCache:
@@ -44,7 +45,7 @@ class TokenCache:
     def __init__(
         self,
         config: Config,
-        facts: Mapping[str, AudienceFacts],
+        telemetry: Telemetry,
         *,
         contexts: TlsContexts,
         files: FileWatch,
@@ -60,12 +61,15 @@ class TokenCache:
             config,
             contexts=contexts,
             files=files,
+            facts=telemetry.files,
             monotonic=monotonic,
             wall=wall,
             news=self._credential_news,
         )
         self._holdings = {
-            name: Holding(audience, self._ways.fetch(audience), facts[name], monotonic())
+            name: Holding(
+                audience, self._ways.fetch(audience), telemetry.audiences[name], monotonic()
+            )
             for name, audience in config.audiences.items()
         }
 
@@ -211,7 +215,7 @@ class TokenCache:
         began_at = self._monotonic()
         try:
             try:
-                fetched = await holding.fetch.ask()
+                fetched = await holding.fetch.ask(holding.lease.token)
                 now = self._monotonic()
                 holding.granted(fetched, reason, now - began_at, now=now, chance=self._chance())
             except FetchFailed as failure:
@@ -246,7 +250,7 @@ class TokenCache:
                 and holding.task is None
                 and not self._closing
             ):
-                holding.lease = holding.lease.credential_changed()
+                holding.lease = holding.lease.credential_changed(self._monotonic())
                 if holding.timer is not None:
                     holding.timer.cancel()
                 self._due(holding)

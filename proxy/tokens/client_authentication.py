@@ -88,7 +88,11 @@ def build(
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         body = form.encode("ascii")
     basic = headers.get("Authorization", "").removeprefix("Basic ")
-    shown = (basic, secret, quote_plus(secret), json.dumps(secret)[1:-1], assertion or "")
+    encoded = base64.b64encode(secret.encode()).decode("ascii")
+    shown = (
+        *(basic, secret, encoded, quote_plus(secret), json.dumps(secret)[1:-1]),
+        assertion or "",
+    )
     return TokenRequest(headers, body, tuple(each for each in shown if each))
 
 

@@ -1,12 +1,12 @@
 """A client's credential: what it shows at the token endpoint, read anew for every request.
 
-A file that is missing or half-written keeps the value it had, be it the one at start. What a
-private key means is worked out on a thread: of a long RSA key that takes half a second.
+A file that is missing or half-written keeps the value it had, be it the one at start. Certificate
+and trust are read when they change and when we are refused. Whoever finds a change says so.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,29 +20,35 @@ if TYPE_CHECKING:
     from proxy.config.client import Client
     from proxy.config.secrets import SecretSource
     from proxy.model import Secret
-    from proxy.tls import TlsContexts
+    from proxy.telemetry.files import FileFacts
+    from proxy.tls import SharedContext
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one request showed: a proof, a certificate, both, or nothing at all."""
+    """What one request showed: a proof, if there is one, on a connection made with `tls`.
+
+    `stale` says what is wrong with the file if the proof is an older one.
+    """
 
     proof: Proof | None
-    certificate: ssl.SSLContext | None = field(repr=False)
+    tls: ssl.SSLContext | None = field(repr=False)
+    stale: str | None = None
 
 
 class Credential:
-    """One client's credential, shared by its audiences."""
+    """One client's credential, shared by its audiences. `name` is the client's."""
 
-    def __init__(self, client: Client, contexts: TlsContexts) -> None:
+    def __init__(self, name: str, client: Client, trust: SharedContext, facts: FileFacts) -> None:
         self._client = client
-        self._contexts = contexts
-        self.key = PROOF_OF.get(client.authentication, "")
-        """The configuration key of the proof, without `_file`; empty: there is none."""
-        self._source: SecretSource | None = getattr(client, self.key) if self.key else None
-        self._last: Proof | None = None
-        self.stale: str | None = None
-        """Why the value now in use is an older one, if it is: what is wrong with the file."""
+        self._trust = trust
+        self._facts = facts
+        key = PROOF_OF.get(client.authentication, "")
+        self._source: SecretSource | None = getattr(client, key) if key else None
+        self.key = f"clients.{name}.{key.removesuffix('_file')}_file"
+        """What the file of the proof is called in the configuration."""
+        self.tls_key = f"clients.{name}.tls"
+        self._last: Proof | None = None if self._source is None else self._source.proof
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -53,65 +59,60 @@ class Credential:
 
     async def read(self) -> Shown:
         """Return what is to be shown now. Raises `FetchFailed`."""
+        stale = None
         try:
-            await self.reload()
-            self.stale = None
+            self.read_proof()
         except ProxyError as error:
             if self._last is None:
-                await self._fall_back(error)
-            self.stale = error.detail
-        return Shown(self._last, self._certificate())
+                raise unreadable(error) from None
+            stale = error.detail
+        return Shown(self._last, await self._tls(), stale)
 
-    async def reload(self) -> bool:
-        """Read the file again; return whether it holds another proof now.
+    def read_proof(self) -> None:
+        """Read the file of the proof again, and say so if it holds another one.
 
         Raises `ProxyError` `credential_unreadable` when it cannot be used; the old one stays.
         """
         if self._source is None:
-            return False
+            return
         text = self._source.read()
         if self._last is not None and text == self._last.text:
-            return False
-        self._last = await self._understood(self._source, text)
-        return True
+            return
+        news = self._last is not None
+        self._last = self._understood(self._source, text)
+        if news:
+            self._facts.read_again(self.key)
+
+    async def read_tls(self) -> None:
+        """Read the files of `tls` again if they have changed. Raises `ProxyError` likewise."""
+        if self._trust.files and await self._trust.reload():
+            self._facts.read_again(self.tls_key)
 
     async def differs(self, shown: Shown) -> bool:
         """Say whether something else than `shown` would be shown now, reading all files again."""
+        # Half-written or gone for a moment: no news, of the one or of the other.
+        with contextlib.suppress(ProxyError):
+            self.read_proof()
+        with contextlib.suppress(ProxyError):
+            await self.read_tls()
+        return self._last != shown.proof or await self._tls() is not shown.tls
+
+    def _understood(self, source: SecretSource, text: Secret) -> Proof:
         try:
-            await self.reload()
-            if self._client.tls.certificate_file is not None:
-                await self._contexts.reload(self._client.tls)
-        except ProxyError:
-            # Half-written or gone for a moment: no news.
-            return False
-        return self._last != shown.proof or self._certificate() is not shown.certificate
-
-    async def _fall_back(self, error: ProxyError) -> None:
-        """Take the value that the file held at start, if it held one."""
-        if self._source is None or self._source.first is None:
-            raise unreadable(error) from None
-        self._last = await self._understood(self._source, self._source.first)
-
-    async def _understood(self, source: SecretSource, text: Secret) -> Proof:
-        def understood() -> Proof:
             return understand(
                 text,
                 authentication=self._client.authentication,
                 algorithm=self._client.algorithm,
             )
-
-        try:
-            if self.key == "private_key":
-                return await asyncio.to_thread(understood)
-            return understood()
         except ValueError as error:
             raise source.unusable(str(error)) from None
 
-    def _certificate(self) -> ssl.SSLContext | None:
-        if self._client.tls.certificate_file is None:
+    async def _tls(self) -> ssl.SSLContext | None:
+        """Return the context that connections are made with; None if its files cannot be used."""
+        if not self._trust.files:
             return None
         try:
-            return self._contexts.of(self._client.tls)
-        except OSError:
+            return await self._trust.ready()
+        except ProxyError:
             # The endpoint says so, and opens no connection without it.
             return None

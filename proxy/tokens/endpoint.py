@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from proxy.config.urls import parse_url
-from proxy.tls import unusable
+from proxy.errors import ProxyError
 from proxy.tokens.bounded_connector import AnswerTooLongError, BoundedConnector
 from proxy.tokens.outcome import FetchFailed, misspoke, timed_out, unavailable, unreadable
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.config.client import Client
     from proxy.network import Resolver
-    from proxy.tls import TlsContexts
+    from proxy.tls import SharedContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Endpoint:
         client: Client,
         *,
         resolver: Resolver,
-        contexts: TlsContexts,
+        trust: SharedContext,
         wall: Callable[[], float],
         body_bytes_max: int,
     ) -> None:
         self._client = client
         self._resolver = resolver
-        self._contexts = contexts
+        self._trust = trust
         self._wall = wall
         self._body_bytes_max = body_bytes_max
         self._sessions: dict[int, aiohttp.ClientSession] = {}
@@ -93,7 +93,7 @@ class Endpoint:
         limit: str | None,
     ) -> Answer:
         session = self._opened_session(bytes_max)
-        context = self._context(url)
+        context = await self._context(url)
         try:
             async with session.request(
                 method,
@@ -113,7 +113,7 @@ class Endpoint:
                 return Answer(
                     status=response.status,
                     body=await _read(response, bytes_max, limit),
-                    retry_after_seconds=self._retry_after(retry_after),
+                    retry_after_seconds=self._retry_after(retry_after, behind or 0.0),
                     ahead_seconds=None if behind is None else -behind,
                 )
         except TimeoutError:
@@ -134,6 +134,7 @@ class Endpoint:
             raise unavailable(
                 "TLS to the authorization server failed: see the log, and the client's `tls` keys",
                 said=str(error),
+                of_files=True,
             ) from None
         except aiohttp.ClientHttpProxyError as error:
             raise _refused_by_proxy(error.status) from None
@@ -168,25 +169,29 @@ class Endpoint:
             )
         return session
 
-    def _context(self, url: str) -> ssl.SSLContext | bool:
+    async def _context(self, url: str) -> ssl.SSLContext | bool:
         """Return the context for `url`; True, aiohttp's own, where there is no TLS on the way."""
         ways = [url] if self._client.http_proxy is None else [url, self._client.http_proxy]
         if all(parse_url(each, query_allowed=True).scheme == "http" for each in ways):
             return True
         try:
-            return self._contexts.of(self._client.tls)
-        except OSError as error:
-            raise unreadable(unusable(error)) from None
+            return await self._trust.ready()
+        except ProxyError as error:
+            raise unreadable(error) from None
 
-    def _retry_after(self, value: str | None) -> float | None:
-        """Read `Retry-After` in both forms (RFC 9110 §10.2.3); None if it cannot be read."""
+    def _retry_after(self, value: str | None, behind_seconds: float) -> float | None:
+        """Read `Retry-After` in both forms (RFC 9110 §10.2.3); None if it cannot be read.
+
+        A date is the server's, and so counts from where its clock stands: `behind_seconds` later
+        than ours.
+        """
         if value is None:
             return None
         value = value.strip()
         if value.isascii() and value.isdigit():
             return float(value[:9])
         seconds = self._seconds_until(value)
-        return None if seconds is None else max(seconds, 0.0)
+        return None if seconds is None else max(seconds - behind_seconds, 0.0)
 
     def _seconds_until(self, date: str | None) -> float | None:
         """Return the seconds to an HTTP date (RFC 9110 §5.6.7); None if there is none to read."""
@@ -206,11 +211,14 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int, limit: str | N
     size = 0
     async for part in response.content.iter_any():
         size += len(part)
+        parts.append(part)
         if size > bytes_max:
             response.close()
+            if response.status >= 400:
+                # It is no token in any case: its status says what it is.
+                break
             raise _too_long(bytes_max, limit)
-        parts.append(part)
-    return b"".join(parts)
+    return b"".join(parts)[:bytes_max]
 
 
 def _refused_by_proxy(status: int) -> FetchFailed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.config.client import Client
+    from proxy.config.proof import Proof
     from proxy.config.schema import Audience
     from proxy.model import Token
     from proxy.tokens.credential import Credential, Shown
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 WARNINGS = {
     "expires_in": "the token answer's expires_in cannot be read; it counts as absent",
     "token_type": "the token answer names no token_type; Bearer is assumed",
-    "metadata": "the metadata cannot be fetched again; the token endpoint found last is still used",
     "scope": "the authorization server granted less scope than was asked for",
 }
 """What may be odd about a usable answer: the log's event and sentence."""
+MOVED = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
+"""Answers that raise the question whether the token endpoint is elsewhere by now."""
 SKEW_SECONDS_MIN = 5.0
 """A clock that differs by less is no reason for an assertion to be refused."""
 
@@ -76,21 +78,23 @@ class Fetch:
 
     async def credential_changed(self) -> bool:
         """Say whether our credential is another one now than the one shown last."""
-        return self._shown is not None and await self._credential.differs(self._shown)
+        # Where nothing was shown yet, something was in the way of it.
+        return self._shown is None or await self._credential.differs(self._shown)
 
-    async def ask(self) -> Fetched:
+    async def ask(self, held: Token | None = None) -> Fetched:
         """Ask once; once more if we were refused and our credential has changed since it was read.
 
-        Raises `FetchFailed`.
+        `held` is the token in use, which is struck out of what the server says. Raises
+        `FetchFailed`.
         """
         try:
-            return await self._ask()
+            return await self._ask(held)
         except FetchFailed as failure:
             if failure.refusal and await self.credential_changed():
-                return await self._ask()
+                return await self._ask(held)
             raise
 
-    async def _ask(self) -> Fetched:
+    async def _ask(self, held: Token | None) -> Fetched:
         located = await self._locator.find()
         # Remembered here, as another audience's request may read the shared credential meanwhile.
         shown = self._shown = await self._credential.read()
@@ -99,7 +103,7 @@ class Fetch:
             shown.proof,
             self._fields,
             AssertionTerms(
-                # The issuer, not the endpoint: another server could pass on what names its own.
+                # The issuer, where it is beyond doubt: a server could pass on what names another.
                 audience=self._client.assertion_audience
                 or located.issuer
                 or located.token_endpoint,
@@ -109,28 +113,38 @@ class Fetch:
         )
         # Not before: the search, and a request that was refused, are no part of a token's life.
         asked_at, wall_asked_at = self._monotonic(), self._wall()
-        answer = await self._endpoint.post(located.token_endpoint, request.headers, request.body)
+        try:
+            answer = await self._endpoint.post(
+                located.token_endpoint, request.headers, request.body
+            )
+        except FetchFailed:
+            self._locator.doubt()
+            raise
         try:
             granted = grant.read_answer(
                 answer.status,
                 answer.body,
                 retry_after_seconds=answer.retry_after_seconds,
-                secrets=request.secrets,
+                secrets=(*request.secrets, *_words(held)),
             )
             token = grant.credential(
                 granted, header=self._audience.header, scheme=self._audience.scheme
             )
         except FetchFailed as failure:
-            self._explain(failure, located, answer)
+            if answer.status in MOVED:
+                self._locator.doubt()
+            self._explain(failure, located, answer, shown.proof)
             raise
         lifetime = self._lifetime(granted, wall_asked_at)
-        return Fetched(token, asked_at, lifetime, self._warnings(granted, located))
+        return Fetched(token, asked_at, lifetime, self._warnings(granted, located, shown))
 
-    def _explain(self, failure: FetchFailed, located: Located, answer: Answer) -> None:
+    def _explain(
+        self, failure: FetchFailed, located: Located, answer: Answer, proof: Proof | None
+    ) -> None:
         """Add what may be the reason of a refusal, for the log."""
         if not failure.refusal:
             return
-        not_offered = discrepancy(self._client, located)
+        not_offered = discrepancy(self._client, located, proof)
         if not_offered:
             failure.add(not_offered)
         ahead = answer.ahead_seconds
@@ -143,20 +157,23 @@ class Fetch:
             way = "ahead of" if ahead > 0 else "behind"
             failure.add(f"this machine's clock is {abs(ahead):.0f} s {way} the server's")
 
-    def _warnings(self, granted: Grant, located: Located) -> dict[str, str]:
+    def _warnings(self, granted: Grant, located: Located, shown: Shown) -> dict[str, str]:
         events = list(granted.warnings)
         if granted.token_type is None and self._audience.scheme is None:
             events.append("token_type")
-        if self._locator.outdated:
-            events.append("metadata")
         if granted.scope is not None and self._audience.scope is not None:
             missing = set(self._audience.scope.split()) - set(granted.scope.split())
             if missing:
                 events.append("scope")
         warnings = {event: WARNINGS[event] for event in events}
-        if self._credential.stale is not None:
-            warnings["credential"] = f"{self._credential.stale}; the value read last is still used"
-        not_offered = discrepancy(self._client, located)
+        if shown.stale is not None:
+            warnings["credential"] = f"{shown.stale}; the value read last is still used"
+        if self._locator.outdated is not None:
+            warnings["metadata"] = (
+                "no metadata to be had again, the token endpoint found last is still used: "
+                f"{self._locator.outdated}"
+            )
+        not_offered = discrepancy(self._client, located, shown.proof)
         if not_offered:
             warnings["authentication"] = f"a token was granted, though {not_offered}"
         return warnings
@@ -170,3 +187,8 @@ class Fetch:
         if own <= 0:
             raise misspoke("the token's own exp has passed, by this machine's clock")
         return own
+
+
+def _words(held: Token | None) -> tuple[str, ...]:
+    """Return a token as a server may quote it: without its scheme."""
+    return () if held is None else (held.credential.decode("ascii").rpartition(" ")[2],)

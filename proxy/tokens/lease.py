@@ -65,6 +65,8 @@ TROUBLE_WANTED = Backoff(1.0, 5.0)
 REFUSAL = Backoff(10.0, 60.0)
 """The server refused us; asking again soon may lock the account."""
 RETRY_AFTER_SECONDS_MAX = 300.0
+CHANGE_SECONDS = 10.0
+"""Between two waits that a changed credential ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,9 @@ class Lease:
     rejected_at: float = NEVER
     awaits_credential: bool = False
     """The last failure is one that a changed credential of ours ends at once."""
+
+    freed_at: float = NEVER
+    """When a changed credential ended a wait the last time."""
 
     def live(self, now: float) -> bool:
         """Say whether the token may be used."""
@@ -211,10 +216,19 @@ class Lease:
             rejected_at=now,
         )
 
-    def credential_changed(self) -> Lease:
-        """Return the lease free to ask again, if it was our credential that held it back."""
+    def credential_changed(self, now: float) -> Lease:
+        """Return the lease free to ask again, if it was our credential that held it back.
+
+        At once, but once in `CHANGE_SECONDS`: a file that changes all the time is no reason to ask
+        all the time. The next failure waits as long as it would have without the change.
+        """
         if not self.awaits_credential:
             return self
+        at = max(now, self.freed_at + CHANGE_SECONDS)
         return replace(
-            self, failures=0, retry_at=NEVER, wanted_retry_at=NEVER, awaits_credential=False
+            self,
+            retry_at=min(self.retry_at, at),
+            wanted_retry_at=min(self.wanted_retry_at, at),
+            awaits_credential=False,
+            freed_at=at,
         )

@@ -44,26 +44,42 @@ class TokenEndpointLocator:
         else:
             self._places.extend(well_known(client))
         self._search: asyncio.Task[FetchFailed | None] | None = None
-        self.outdated = False
-        """Whether the endpoint in use is an older one, because no document could be had since."""
+        self._doubted_at = float("-inf")
+        self.outdated: str | None = None
+        """Why the endpoint in use is an older one, if it is: no document could be had since."""
 
     async def find(self) -> Located:
         """Return the token endpoint, and what is known of it. Raises `FetchFailed`."""
         if self._monotonic() >= self._stale_at:
-            if self._search is None or self._search.done():
-                self._search = asyncio.create_task(self._searched(), name="metadata")
+            search = self._searching()
             if self._found is None:
                 # Shielded: one audience's fetch ending early must not end another's.
-                failure = await asyncio.shield(self._search)
+                failure = await asyncio.shield(search)
                 if failure is not None:
                     raise failure
         assert self._found is not None, "a search finds something or says why not"
         return self._found
 
+    def doubt(self) -> None:
+        """Look for the endpoint anew, in the background: what was found answers as if it had moved.
+
+        Once in `RETRY_SECONDS`: while all is down, metadata are asked for seldom.
+        """
+        now = self._monotonic()
+        if self._places and self._found is not None and now - self._doubted_at >= RETRY_SECONDS:
+            self._doubted_at = now
+            self._searching()
+
     def close(self) -> None:
         """End a search that is under way."""
         if self._search is not None:
             self._search.cancel()
+
+    def _searching(self) -> asyncio.Task[FetchFailed | None]:
+        """Return the search that is under way, begun now if there is none."""
+        if self._search is None or self._search.done():
+            self._search = asyncio.create_task(self._searched(), name="metadata")
+        return self._search
 
     async def _searched(self) -> FetchFailed | None:
         """Search once; return why nothing was found. Nobody may be waiting, so it is not raised."""
@@ -71,11 +87,11 @@ class TokenEndpointLocator:
             self._found = await self._find()
         except FetchFailed as failure:
             if self._found is not None:
-                self.outdated = True
+                self.outdated = failure.told
                 self._stale_at = self._monotonic() + RETRY_SECONDS
             # Kept until the next search: its frames would keep the document that was too long.
             return failure.with_traceback(None)
-        self.outdated = False
+        self.outdated = None
         self._stale_at = self._monotonic() + BELIEVED_SECONDS
         return None
 

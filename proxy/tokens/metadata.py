@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxy.config.proof import CERTIFICATE, SIGNING
+from proxy.config.proof import CERTIFICATE
 from proxy.config.urls import parse_url
 from proxy.errors import Fault
 from proxy.tokens import strict_json
@@ -17,6 +17,7 @@ from proxy.tokens.outcome import FetchFailed, cleaned, misspoke, unavailable
 
 if TYPE_CHECKING:
     from proxy.config.client import Client
+    from proxy.config.proof import Proof
     from proxy.tokens.endpoint import Answer
 
 METHODS = "token_endpoint_auth_methods_supported"
@@ -32,7 +33,11 @@ _REGISTERED = {
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A token endpoint and what is known of its server. `methods` None: nothing is published."""
+    """A token endpoint and what is known of its server.
+
+    `issuer` None: unknown, or in doubt. `methods` None: nothing is published, as the endpoint is
+    configured; empty: the document has none.
+    """
 
     token_endpoint: str
     issuer: str | None = None
@@ -49,8 +54,13 @@ def well_known(client: Client) -> list[str]:
     if client.discovery is not None:
         return [client.discovery]
     assert client.issuer is not None, "a client without endpoint has an issuer or a discovery URL"
-    path = parse_url(client.issuer).path
-    origin = client.issuer.removesuffix(path)
+    return well_known_of(client.issuer)
+
+
+def well_known_of(issuer: str) -> list[str]:
+    """Return where an issuer's document is. Raises `ValueError` for what is no issuer."""
+    path = parse_url(issuer).path
+    origin = issuer.removesuffix(path) if path else issuer
     path = path.rstrip("/")
     return [
         # RFC 8414 §3 inserts before the path, OpenID Connect Discovery §4 appends behind it.
@@ -82,19 +92,17 @@ def read_document(client: Client, answer: Answer) -> Located:
         raise misspoke(
             "the metadata document's issuer is not the configured one (compared to the letter: "
             "scheme, host, port, path and trailing slash)",
-            f"issuer: {document.get('issuer')!r:.200}",
+            f"issuer: {cleaned(str(document.get('issuer'))[:LISTED_MAX])}",
         )
-    issuer = document.get("issuer")
     return Located(
         _token_endpoint(client, document),
-        issuer=issuer if isinstance(issuer, str) and issuer else None,
-        # RFC 8414 §2: if omitted, the default is client_secret_basic.
-        methods=_texts(document.get(METHODS)) or ("client_secret_basic",),
+        issuer=_issuer(client, document.get("issuer")),
+        methods=_texts(document.get(METHODS)),
         algorithms=_texts(document.get(ALGORITHMS)),
     )
 
 
-def discrepancy(client: Client, located: Located) -> str | None:
+def discrepancy(client: Client, located: Located, proof: Proof | None) -> str | None:
     """Say what of the client's authentication the server's metadata does not offer; None: nothing.
 
     The sentence holds words of the server, cleaned and cut.
@@ -102,22 +110,41 @@ def discrepancy(client: Client, located: Located) -> str | None:
     if located.methods is None:
         return None
     names = _REGISTERED.get(client.authentication, (client.authentication,))
-    if not set(names) & set(located.methods):
+    # RFC 8414 §2: if omitted, the default is client_secret_basic.
+    if not set(names) & set(located.methods or ("client_secret_basic",)):
+        offered = (
+            f"{METHODS}: {_listed(located.methods)}"
+            if located.methods
+            else f"it has no {METHODS}, which means client_secret_basic (RFC 8414)"
+        )
         return (
             f"the server's metadata does not offer `authentication: {client.authentication}`; "
-            f"{METHODS}: {_listed(located.methods)}"
+            f"{offered}"
         )
-    if (
-        client.authentication in SIGNING
-        and client.algorithm is not None
-        and located.algorithms
-        and client.algorithm not in located.algorithms
-    ):
+    if proof is None or proof.key is None or not located.algorithms:
+        return None
+    if proof.key.algorithm not in located.algorithms:
         return (
-            f"the server's metadata does not offer `algorithm: {client.algorithm}`; "
-            f"{ALGORITHMS}: {_listed(located.algorithms)}"
+            f"the server's metadata does not offer {proof.key.algorithm}, which our key signs "
+            f"with; {ALGORITHMS}: {_listed(located.algorithms)}"
         )
     return None
+
+
+def _issuer(client: Client, issuer: Any) -> str | None:
+    """Return the issuer if it is beyond doubt: configured, or its own document is where it says.
+
+    Whatever else a document may claim: an assertion made out to one server is not to be given to
+    another, which could use it there (RFC 10070).
+    """
+    if client.issuer is not None:
+        return client.issuer
+    if not isinstance(issuer, str):
+        return None
+    try:
+        return issuer if client.discovery in well_known_of(issuer) else None
+    except ValueError:
+        return None
 
 
 def _token_endpoint(client: Client, document: dict[str, Any]) -> str:
@@ -132,7 +159,10 @@ def _token_endpoint(client: Client, document: dict[str, Any]) -> str:
         url = parse_url(found, query_allowed=True)
     except ValueError as error:
         raise misspoke(f"the metadata document's token_endpoint {error}") from None
-    if url.is_plain_remote and not client.allow_http:
+    published_at = parse_url(client.discovery or client.issuer or found, query_allowed=True)
+    # Nothing else than https is less than https, this machine and a proxy on the way included.
+    may_be_plain = published_at.scheme == "http" and client.http_proxy is None
+    if url.scheme == "http" and (url.is_plain_remote or not may_be_plain) and not client.allow_http:
         raise misspoke("the metadata document's token_endpoint is plain http")
     if url.scheme == "http" and client.authentication in CERTIFICATE:
         raise misspoke(
@@ -146,4 +176,5 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    return cleaned(", ".join(words))[:LISTED_MAX]
+    # Cut first: what a server lists may be as long as its document.
+    return cleaned(", ".join(word[:LISTED_MAX] for word in words[:LISTED_MAX])[:LISTED_MAX])

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from proxy.telemetry.audience import FetchResult
 
 SAID_MAX = 512
+CLEANED_MAX = 4096
+_OPAQUE = re.compile(r"(?<![\w.~+=-])(?=[A-Za-z.~+=_-]*+[0-9])[\w.~+=-]{20,}")
+"""What is long and has digits may be a token that nothing gives away as one."""
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""By these servers name their own log lines; no token is one."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _TOKEN_LIKE = re.compile(
     # What stands behind a token's name in JSON, a form or markup, or behind a scheme; any JWT.
-    r"""((?:access|refresh|id)_token[\\"'\s]*[:=>][\\"'\s]*)[^\\"'&\s,;}<]+"""
-    r"|\b((?:bearer|basic)\s+)[\w.~+/=-]{16,}"
-    r"|\beyJ[\w-]+\.[\w.-]+",
+    # No way through it is longer than the text: servers choose what it is run on.
+    r"""((?:access|refresh|id)_token[\\"'\s]*+[:=>][\\"'\s]*+)[^\\"'&\s,;}<]+"""
+    r"|\b((?:bearer|basic)\s++)[\w.~+/=-]{16,}"
+    r"|(?<![\w-])eyJ[\w-]++\.[\w.-]+",
     re.IGNORECASE,
 )
 
@@ -46,7 +53,8 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
     """An attempt that brought no token.
 
     `result` is the metric label; `refusal` calls for the longer backoff; `invalid_client` says
-    that our credential itself was refused. `limit` names the bound that an answer went beyond.
+    that our credential itself was refused. `limit` names the bound that an answer went beyond;
+    `of_files`: another certificate or authority may mend it.
     """
 
     def __init__(
@@ -60,10 +68,12 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
         invalid_client: bool = False,
         retry_after_seconds: float | None = None,
         limit: str | None = None,
+        of_files: bool = False,
     ) -> None:
         super().__init__(detail)
         self.error = ProxyError(fault, detail)
         self.limit = limit
+        self._of_files = of_files
         self.result = result
         self.said = said
         self.refusal = refusal
@@ -77,7 +87,8 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
     @property
     def awaits_credential(self) -> bool:
         """Say whether another credential of ours may end this."""
-        return self.refusal or self.error.fault is Fault.CREDENTIAL_UNREADABLE
+        unreadable = self.error.fault is Fault.CREDENTIAL_UNREADABLE
+        return self.refusal or unreadable or self._of_files
 
     @property
     def told(self) -> str:
@@ -86,7 +97,11 @@ class FetchFailed(Exception):  # noqa: N818 - a fact, told in the glossary's wor
 
 
 def unavailable(
-    detail: str, *, said: str = "", retry_after_seconds: float | None = None
+    detail: str,
+    *,
+    said: str = "",
+    retry_after_seconds: float | None = None,
+    of_files: bool = False,
 ) -> FetchFailed:
     """Return the failure of a server that cannot be reached, or says so itself."""
     return FetchFailed(
@@ -95,6 +110,7 @@ def unavailable(
         detail,
         said=said,
         retry_after_seconds=retry_after_seconds,
+        of_files=of_files,
     )
 
 
@@ -117,14 +133,18 @@ def unreadable(error: ProxyError) -> FetchFailed:
 
 def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     """Return what a server said, fit for a log: printable, short, secrets and tokens struck out."""
+    # Cut with room for what is struck out and for what is written in more characters than it has.
+    text = text[: CLEANED_MAX + max(map(len, strike_out), default=0)]
     for secret in strike_out:
         if secret:
             text = text.replace(secret, "***")
     # Pages quote in ways of their own (entities, percent signs): what still reads as a secret once
     # they are undone is not told at all.
     plain = html.unescape(text)
-    undone = (plain, unquote(plain), unquote_plus(plain))
+    escaped = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain)
+    undone = (plain, unquote(plain), unquote_plus(plain), escaped)
     if any(secret and secret in each for secret in strike_out for each in undone):
         return "(not told: it quotes our credential)"
     text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
+    text = _OPAQUE.sub(lambda found: found[0] if _UUID.fullmatch(found[0]) else "***", text)
     return _UNPRINTABLE.sub(" ", text).strip()[:SAID_MAX]

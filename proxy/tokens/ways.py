@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.network import Resolver
-from proxy.tls import files_of
 from proxy.tokens.credential import Credential
 from proxy.tokens.endpoint import Endpoint
 from proxy.tokens.fetch import Fetch
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from proxy.config.client import Client
     from proxy.config.schema import Audience, Config
     from proxy.files import FileWatch
-    from proxy.tls import TlsContexts
+    from proxy.telemetry.files import FileFacts
+    from proxy.tls import SharedContext, TlsContexts
 
 THREADS_MAX = 64
 
@@ -28,9 +28,11 @@ class _Way:
 
     def __init__(
         self,
+        name: str,
         client: Client,
         resolver: Resolver,
-        contexts: TlsContexts,
+        trust: SharedContext,
+        facts: FileFacts,
         body_bytes_max: int,
         *,
         monotonic: Callable[[], float],
@@ -39,28 +41,21 @@ class _Way:
     ) -> None:
         self.client = client
         self.endpoint = Endpoint(
-            client,
-            resolver=resolver,
-            contexts=contexts,
-            wall=wall,
-            body_bytes_max=body_bytes_max,
+            client, resolver=resolver, trust=trust, wall=wall, body_bytes_max=body_bytes_max
         )
         self.locator = TokenEndpointLocator(client, self.endpoint, monotonic=monotonic)
-        self.credential = Credential(client, contexts)
-        self._contexts = contexts
+        self.credential = Credential(name, client, trust, facts)
         self._news = news
 
-    async def read_proof(self) -> bool:
+    async def read_proof(self) -> None:
         """Read a changed secret, key or assertion; see `FileWatch.add`."""
-        changed = await self.credential.reload()
+        self.credential.read_proof()
         await self._news()
-        return changed
 
-    async def read_certificate(self) -> bool:
+    async def read_tls(self) -> None:
         """Read changed files of `tls`; see `FileWatch.add`."""
-        changed = await self._contexts.reload(self.client.tls)
+        await self.credential.read_tls()
         await self._news()
-        return changed
 
 
 class Ways:
@@ -72,6 +67,7 @@ class Ways:
         *,
         contexts: TlsContexts,
         files: FileWatch,
+        facts: FileFacts,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         news: Callable[[str], Awaitable[None]],
@@ -84,9 +80,11 @@ class Ways:
         )
         self._ways = {
             name: _Way(
+                name,
                 client,
                 self._resolver,
-                contexts,
+                contexts.of(client.tls),
+                facts,
                 config.limits.token_response_bytes_max,
                 monotonic=monotonic,
                 wall=wall,
@@ -94,10 +92,10 @@ class Ways:
             )
             for name, client in config.clients.items()
         }
-        for name, way in self._ways.items():
-            key = way.credential.key.removesuffix("_file")
-            files.add(f"clients.{name}.{key}_file", way.credential.files, way.read_proof)
-            files.add(f"clients.{name}.tls", files_of(way.client.tls), way.read_certificate)
+        for way in self._ways.values():
+            credential = way.credential
+            files.add(credential.key, credential.files, way.read_proof)
+            files.add(credential.tls_key, contexts.of(way.client.tls).files, way.read_tls)
 
     def fetch(self, audience: Audience) -> Fetch:
         """Return what asks for `audience`'s token."""

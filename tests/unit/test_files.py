@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.stepped_time import advance, stepped
+from faults.stepped_time import advance, now, stepped
 
 from proxy.errors import Fault, ProxyError
 from proxy.files import FileWatch, state_of
@@ -26,24 +26,33 @@ class Reader:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.read: list[str] = [file.read_text()]
+        self.calls = 0
+        self.fault: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         stream = io.StringIO()
         log = Log(format="json", level="info", access="off", stream=stream, wall=lambda: 0.0)
         self._said = stream
-        self.watch = FileWatch(FileFacts(log))
+        self.facts = FileFacts(log, monotonic=now)
+        self.watch = FileWatch(self.facts)
         self.watch.add("clients.x.client_secret_file", [str(file)], self)
         self.watch.start()
 
-    async def __call__(self) -> bool:
+    async def __call__(self) -> None:
+        self.calls += 1
         await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
         text = self.file.read_text() if self.file.exists() else ""
         if not text:
             raise ProxyError(Fault.CREDENTIAL_UNREADABLE, "the secret file is empty")
-        if text == self.read[-1]:
-            return False
-        self.read.append(text)
-        return True
+        if text != self.read[-1]:
+            self.read.append(text)
+            self.facts.read_again("clients.x.client_secret_file")
+
+    @property
+    def log(self) -> str:
+        return self._said.getvalue()
 
     @property
     def said(self) -> list[str]:
@@ -61,10 +70,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @stepped
-async def test_a_file_that_does_not_change_is_not_read(file: Path) -> None:
+async def test_a_file_that_does_not_change_is_read_once_more_and_then_left_alone(
+    file: Path,
+) -> None:
+    """Between its first reading and the first look it may have changed; hence the once."""
     reader = Reader(file)
     await advance(100)
-    assert (reader.read, reader.said) == (["one"], [])
+    assert (reader.calls, reader.read, reader.said) == (1, ["one"], [])
     reader.watch.close()
 
 
@@ -72,6 +84,7 @@ async def test_a_file_that_does_not_change_is_not_read(file: Path) -> None:
 async def test_a_directory_that_is_swapped_is_seen_within_a_second(file: Path) -> None:
     """T-49: Kubernetes renames a symlink of the directory over the old one."""
     reader = Reader(file)
+    await advance(10)
     folder = file.parents[1]
     (folder / "v2").mkdir()
     (folder / "v2" / "secret").write_text("two")
@@ -83,22 +96,65 @@ async def test_a_directory_that_is_swapped_is_seen_within_a_second(file: Path) -
 
 
 @stepped
+async def test_what_was_written_with_the_old_time_and_size_is_seen(file: Path) -> None:
+    reader = Reader(file)
+    await advance(10)
+    before = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    await advance(1)
+    assert reader.read == ["one", "two"]
+    reader.watch.close()
+
+
+@stepped
 async def test_what_cannot_be_used_is_said_once_and_its_end_too(file: Path) -> None:
     reader = Reader(file)
     file.write_text("")
-    await advance(10)
+    await advance(30)
     assert reader.said == ["file_unusable"]
-    file.unlink()
-    await advance(10)
-    assert reader.said == ["file_unusable"] * 2
     file.write_text("one")
     await advance(10)
-    assert reader.said == [*["file_unusable"] * 2, "file_read_again"]
-    file.write_text("one")
+    assert reader.said == ["file_unusable", "file_usable"]
     os.utime(file, ns=(0, 0))
     await advance(10)
-    assert len(reader.said) == 3
+    assert reader.said == ["file_unusable", "file_usable"]
     assert reader.read == ["one"]
+    reader.watch.close()
+
+
+@stepped
+async def test_a_file_that_comes_and_goes_is_told_once_a_minute(file: Path) -> None:
+    """SPEC §9: a repeated failure is logged when it begins, then once a minute."""
+    reader = Reader(file)
+    for number in range(120):
+        file.write_text("" if number % 2 else f"text {number}")
+        await advance(1)
+    assert len(reader.read) == 61
+    assert 2 <= reader.said.count("file_unusable") <= 3
+    assert reader.said.count("file_read_again") <= 3
+    reader.watch.close()
+
+
+@stepped
+@pytest.mark.parametrize("fault", [RuntimeError("can't start new thread: hunter2"), None])
+async def test_what_failed_for_another_reason_is_tried_again_though_the_file_is_the_same(
+    file: Path, fault: Exception | None
+) -> None:
+    reader = Reader(file)
+    await advance(10)
+    reader.fault = fault or ProxyError(Fault.CREDENTIAL_UNREADABLE, "too many open files")
+    file.write_text("two")
+    await advance(20)
+    assert reader.said == ["file_unusable"]
+    assert "hunter2" not in reader.log
+    calls = reader.calls
+    assert 2 <= calls <= 5
+    reader.fault = None
+    await advance(10)
+    assert reader.read == ["one", "two"]
+    await advance(100)
+    assert reader.calls == calls + 1
     reader.watch.close()
 
 
@@ -135,3 +191,5 @@ def test_the_state_of_files_is_of_each_and_of_one_that_is_not_there(tmp_path: Pa
     there, missing = state_of([str(tmp_path / "a"), str(tmp_path / "b")])
     assert there is not None
     assert missing is None
+    (tmp_path / "a").chmod(0o600 if (tmp_path / "a").stat().st_mode & 0o044 else 0o644)
+    assert state_of([str(tmp_path / "a")]) != (there,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,9 @@ def test_a_context_that_cannot_be_made_is_tried_anew_the_next_time(tmp_path: Pat
     file = tmp_path / "ca.pem"
     contexts, tls = TlsContexts(), Tls(ca_file=str(file))
     with pytest.raises(FileNotFoundError):
-        contexts.of(tls)
+        _ = contexts.of(tls).current
     trustme.CA().cert_pem.write_to_path(str(file))
-    assert len(contexts.of(tls).get_ca_certs()) == 1
+    assert len(contexts.of(tls).current.get_ca_certs()) == 1
 
 
 async def test_twenty_upstreams_that_trust_the_same_cost_a_start_one_context(
@@ -144,19 +145,42 @@ async def test_a_file_that_changed_makes_another_context_for_all_who_share_it(
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(file))
     contexts, tls = TlsContexts(), Tls(ca_file=str(file))
-    first = contexts.of(tls)
-    assert not await contexts.reload(tls)
-    assert contexts.of(tls) is first
+    shared = contexts.of(tls)
+    first = await shared.ready()
+    assert not await shared.reload()
+    assert shared.current is first
     trustme.CA().cert_pem.write_to_path(str(file), append=True)
-    assert await contexts.reload(Tls(ca_file=str(file), server_name="a.example"))
-    assert contexts.of(tls) is not first
-    assert len(contexts.of(tls).get_ca_certs()) == 2
+    assert await contexts.of(Tls(ca_file=str(file), server_name="a.example")).reload()
+    assert shared.current is not first
+    assert len(shared.current.get_ca_certs()) == 2
+
+
+async def test_however_many_ask_files_are_read_once_and_the_newest_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    shared = TlsContexts().of(Tls(ca_file=str(file)))
+    made = counted_contexts(monkeypatch)
+    make = ssl.create_default_context
+
+    def changed_meanwhile(*arguments: Any, **keywords: Any) -> ssl.SSLContext:
+        context = make(*arguments, **keywords)
+        if len(made) == 1:
+            trustme.CA().cert_pem.write_to_path(str(file), append=True)
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", changed_meanwhile)
+    contexts = await asyncio.gather(*(shared.ready() for _ in range(8)))
+    assert set(contexts) == {shared.current}
+    assert len(made) == 2
+    assert len(shared.current.get_ca_certs()) == 2
 
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("certificate", "no PEM, or certificate and key are no pair"),
+        ("certificate", "no PEM, certificate and key are no pair"),
         ("", "no PEM"),
         (None, "No such file"),
         ("encrypted", "encrypted"),
@@ -170,9 +194,8 @@ async def test_a_certificate_that_cannot_be_used_leaves_the_old_one_in_use(
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     issued.cert_chain_pems[0].write_to_path(str(certificate))
     issued.private_key_pem.write_to_path(str(key))
-    contexts = TlsContexts()
-    tls = Tls(certificate_file=str(certificate), key_file=str(key))
-    first = contexts.of(tls)
+    shared = TlsContexts().of(Tls(certificate_file=str(certificate), key_file=str(key)))
+    first = shared.current
     match broken:
         case None:
             certificate.unlink()
@@ -185,14 +208,14 @@ async def test_a_certificate_that_cannot_be_used_leaves_the_old_one_in_use(
             certificate.write_text(text)
     for _ in range(2):
         with pytest.raises(ProxyError, match=reason) as caught:
-            await contexts.reload(tls)
+            await shared.reload()
         assert caught.value.fault is Fault.CREDENTIAL_UNREADABLE
         assert str(tmp_path) not in caught.value.detail
-    assert contexts.of(tls) is first
+    assert shared.current is first
     other.cert_chain_pems[0].write_to_path(str(certificate))
     other.private_key_pem.write_to_path(str(key))
-    assert await contexts.reload(tls)
-    assert contexts.of(tls) is not first
+    assert await shared.reload()
+    assert shared.current is not first
 
 
 def encrypted(pem: bytes) -> bytes:

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 RSA, P256, P384, ED25519 = "RSA", "P-256", "P-384", "Ed25519"
@@ -20,7 +20,14 @@ def private(kind: str, *, bits: int = 2048) -> Any:
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
     if kind == ED25519:
         return ed25519.Ed25519PrivateKey.generate()
-    curves = {P256: ec.SECP256R1(), P384: ec.SECP384R1(), "secp256k1": ec.SECP256K1()}
+    if kind in {"Ed448", "X25519"}:
+        return {"Ed448": ed448.Ed448PrivateKey, "X25519": x25519.X25519PrivateKey}[kind].generate()
+    curves = {
+        P256: ec.SECP256R1(),
+        P384: ec.SECP384R1(),
+        "P-224": ec.SECP224R1(),
+        "secp256k1": ec.SECP256K1(),
+    }
     return ec.generate_private_key(curves[kind])
 
 

@@ -83,7 +83,7 @@ def test_each_method_is_content_with_what_it_needs(read: Reader, lines: str) -> 
             "token_endpoint",
             "no certificate can be shown",
         ),
-        ("authentication: none; private_key_file: rsa.pem", "private_key", "of no use"),
+        ("authentication: none; private_key_file: rsa.pem", "private_key_file", "of no use"),
         ("authentication: none; client_assertion_file: assertion", "client_assertion_file",
          "no use"),
         ("authentication: none; key_id: k", "key_id", "of no use"),
@@ -131,6 +131,12 @@ def test_each_method_is_content_with_what_it_needs(read: Reader, lines: str) -> 
          "client_assertion_file", "the client assertion file cannot be read"),
         ("authentication: client_assertion_file; client_assertion_file: 3",
          "client_assertion_file", "should be the path of a file"),
+        ("client_secret: ${S}; token_endpoint: http://127.0.0.1:1/t; http_proxy: http://p:3128",
+         "token_endpoint", "in clear"),
+        ("client_secret: ${S}; tls: {certificate_file: client.pem}; http_proxy: https://p:3128",
+         "http_proxy", "shown the certificate"),
+        ("authentication: private_key_jwt; private_key_file: rsa.pem; "
+         "assertion_lifetime_seconds: 3601", "assertion_lifetime_seconds", "at most 3600"),
         ("authentication: client_assertion_file; client_assertion: ${S}; "
          "client_assertion_file: assertion", "client_assertion", "is not a known key"),
     ],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OctKey
@@ -16,6 +19,14 @@ from unit.config.some_keys import ED25519, P256, P384, RSA
 from proxy.config.proof import understand
 from proxy.config.signing_keys import SigningKey, from_private_key, from_secret
 from proxy.model import Secret
+
+SM2 = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqBHM9VAYItBG0wawIBAQQgAAAAAAAAAAAAAAAA
+AAAAAAAAAAAAAAAAAAAAAAAAAAGhRANCAAQyxK4sHxmBGV+ZBEZqOcmUj+MLv/Jm
+C+FxWkWJM0x0x7w3NqL09necWb3O42tpIVPQqYd8xipHQALfMuUhOfCg
+-----END PRIVATE KEY-----
+"""
+"""The curve's base point and the number one: a key of a curve that cryptography does not know."""
 
 
 def judged(signed: str, key: Any, algorithm: str) -> jwt.Token:
@@ -57,8 +68,7 @@ def test_a_jwks_own_algorithm_and_key_id_serve_where_nothing_else_is_said() -> N
     key = from_private_key(text, algorithm=None)
     assert judged(key.sign({}), some_keys.jose(RSA), "PS256").header["kid"] == "own"
     assert judged(key.sign({}, key_id="x"), some_keys.jose(RSA), "PS256").header["kid"] == "x"
-    with pytest.raises(ValueError, match="does not sign with RS256"):
-        from_private_key(text, algorithm="RS256")
+    assert from_private_key(text, algorithm="RS256").algorithm == "RS256"
 
 
 @pytest.mark.parametrize(
@@ -73,16 +83,22 @@ def test_a_jwks_own_algorithm_and_key_id_serve_where_nothing_else_is_said() -> N
         ('{"kty": "RSA", "d": "hunter2"}', "members are no key"),
         ('{"kty": "EC", "crv": "P-256", "d": "!", "x": "hunter2", "y": 1}', "members are no key"),
         ('{"kty": "OKP", "crv": "hunter2", "d": "AA", "x": "AA"}', "members are no key"),
-        (some_keys.pem(RSA)[:300], "no RSA, EC or Ed25519"),
-        (some_keys.pem(RSA, bits=1024), "fewer than 2048 bits"),
+        (some_keys.pem(RSA)[:300], "no whole private key"),
+        (some_keys.pem(P256).replace("M", "A"), "no RSA, EC or Ed25519"),
+        (some_keys.pem(RSA, bits=1024), "of 1024 bits"),
+        (some_keys.pem(P256).replace("\n", "\\n"), "escaped on the way"),
         (some_keys.pem(RSA, password=b"hunter2"), "encrypted"),
         (some_keys.pem(RSA, traditional=True, password=b"hunter2"), "encrypted"),
-        (some_keys.pem("secp256k1"), "of a curve that signs no assertion"),
+        (some_keys.pem("secp256k1"), "kind or curve that is not supported"),
+        (some_keys.pem("P-224"), "kind or curve that is not supported"),
+        (some_keys.pem("Ed448"), "kind or curve that is not supported"),
+        (some_keys.pem("X25519"), "kind or curve that is not supported"),
+        ('{"kty": "RSA", "d": "hunter2", "n": "' + "x" * 1400 + '"}', "more than 4096 bits"),
         (some_keys.public_pem(P256), "public key"),
         (json.dumps(some_keys.jose(P256).as_dict(private=False)), "public key"),
         (json.dumps(some_keys.jwk(P256, use="enc")), "does not sign"),
         (json.dumps(some_keys.jwk(P256, key_ops=["verify"])), "does not sign"),
-        ("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----", "no RSA, EC"),
+        ("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----", "is a certificate"),
     ],
 )
 def test_what_is_no_key_for_us_is_told_without_repeating_it(text: str, message: str) -> None:
@@ -113,11 +129,45 @@ def test_a_secret_that_looks_like_a_key_is_a_secret_all_the_same() -> None:
     assert isinstance(from_secret(some_keys.pem(P256), algorithm=None), SigningKey)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "\ufeff{}",
+        "Bag Attributes\n    friendlyName: x\n{}",
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}",
+        some_keys.public_pem(P256) + "{}",
+        "{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_private_key_is_found_whatever_stands_around_it(around: str, line_end: str) -> None:
+    text = around.format(some_keys.pem(P256, traditional=True)).replace("\n", line_end)
+    assert from_private_key(text, algorithm=None).algorithm == "ES256"
+
+
+@settings(max_examples=200, deadline=None)
+@given(kind=st.sampled_from([RSA, P256, ED25519, "P-224", "SM2"]), data=st.data())
+def test_no_damaged_key_is_more_than_refused(kind: str, data: st.DataObject) -> None:
+    """A-64: what a half-written file holds is told in a sentence, and never raised as it is."""
+    text = SM2 if kind == "SM2" else some_keys.pem(kind)
+    first = data.draw(st.integers(0, len(text)))
+    last = data.draw(st.integers(first, min(first + 8, len(text))))
+    damaged = text[:first] + data.draw(st.text("AQg-/+=\n", max_size=8)) + text[last:]
+    told = ""
+    try:
+        from_private_key(data.draw(st.sampled_from([damaged, text[:first]])), algorithm=None)
+    except ValueError as error:
+        told = f"{error} {error.__cause__}"
+    assert text[40:60] not in told
+
+
 def test_no_key_prints_itself() -> None:
     text = some_keys.pem(P256)
     proof = understand(Secret(text), authentication="private_key_jwt", algorithm=None)
     assert text[30:60] not in f"{proof!r} {proof.key!r}"
     assert "kty" not in f"{proof.key!r}"
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(proof.key)
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "a.b.c.d", "a b.c.d", "{}", "a.b.\u00e9"])

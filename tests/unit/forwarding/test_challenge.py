@@ -29,7 +29,7 @@ BEARER = b"Bearer abc"
         ([b'Basic realm="a"', b"Bearer"], True),
         ([b"BearerToken"], False),
         ([b'DPoP algs="ES256"'], False),
-        ([b""], False),
+        ([b""], True),
         ([b'Bearer error="insufficient_scope"'], False),
         ([b"Bearer error=insufficient_scope"], False),
         ([b'Bearer scope="a", error = "insufficient_scope"'], False),

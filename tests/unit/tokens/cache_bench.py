@@ -113,7 +113,7 @@ async def bench(
         files = FileWatch(telemetry.files)
         cache = TokenCache(
             config,
-            telemetry.audiences,
+            telemetry,
             contexts=TlsContexts(),
             files=files,
             monotonic=now,

@@ -11,6 +11,8 @@ NEW = Token(b"Authorization", b"Bearer new")
 ERROR = ProxyError(Fault.AUTHORIZATION_SERVER_UNAVAILABLE, "down")
 MIDDLE = 0.5
 """The chance that leaves `renew_at` where it is configured."""
+DELAYED = 0.94
+"""So much is left of a delay by that chance."""
 
 
 def granted(

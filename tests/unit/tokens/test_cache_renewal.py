@@ -97,8 +97,8 @@ async def test_a_renewal_in_trouble_backs_off_and_the_old_token_serves_to_its_en
         while now() < the.server.expiry["token-1"] - 6.1:
             await the.advance(1)
             assert await the.token() == "token-1"
-        # The delays of SPEC §3 less a tenth of jitter: callers do not shorten them meanwhile.
-        assert gaps(the.server)[1:6] == [0.9, 1.8, 3.6, 7.2, 14.4]
+        # The delays of SPEC §3 less their jitter: callers do not shorten them meanwhile.
+        assert gaps(the.server)[1:6] == [0.94, 1.88, 3.76, 7.52, 15.04]
         await the.advance(1.2)
         error = await the.refusal()
         assert (error.fault, error.status) == (Fault.AUTHORIZATION_SERVER_UNAVAILABLE, 503)
@@ -153,7 +153,7 @@ async def test_nobody_asking_an_outage_is_tried_once_a_minute_and_ends_by_itself
         await the.token()
         the.server.down = True
         await the.advance(1000)
-        assert gaps(the.server)[-3:] == [54.0, 54.0, 54.0]
+        assert gaps(the.server)[-3:] == [56.4, 56.4, 56.4]
         the.server.down = False
         await the.advance(60)
         assert (await the.token(), the.facts.misses) == ("token-2", 1)
@@ -165,7 +165,7 @@ async def test_before_a_first_token_it_is_tried_every_five_seconds_without_anybo
         the.server.down = True
         the.cache.start()
         await the.advance(60)
-        assert gaps(the.server) == [0.9, 1.8, 3.6, *[4.5] * (len(the.server.refused_at) - 4)]
+        assert gaps(the.server) == [0.94, 1.88, 3.76, *[4.7] * (len(the.server.refused_at) - 4)]
         assert the.facts.fetches["start", "unavailable"] == len(the.server.refused_at)
 
 
@@ -198,7 +198,7 @@ async def test_a_refusal_stays_visible_by_its_own_code_with_retry_after() -> Non
         (told,) = the.events("token_fetch_failed")
         assert "CANARY" in told["detail"]
         await the.advance(60)
-        assert gaps(the.server) == [9.0, 18.0, 36.0][: len(gaps(the.server))]
+        assert gaps(the.server) == [9.4, 18.8, 37.6][: len(gaps(the.server))]
 
 
 @stepped

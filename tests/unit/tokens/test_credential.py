@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from unit.tokens import some
 from proxy.config.secrets import SecretSource
 from proxy.errors import Fault, ProxyError
 from proxy.model import Secret
+from proxy.telemetry.files import FileFacts
+from proxy.telemetry.log import Log
 from proxy.tls import TlsContexts
 from proxy.tokens.credential import Credential
 from proxy.tokens.outcome import FetchFailed
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def credential(**keys: Any) -> Credential:
-    return Credential(some.client(**keys), TlsContexts())
+    client = some.client(**keys)
+    log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
+    facts = FileFacts(log, monotonic=lambda: 0.0)
+    return Credential("billing", client, TlsContexts().of(client.tls), facts)
 
 
 def of_file(file: Path, authentication: str, **keys: Any) -> Credential:
@@ -58,19 +64,20 @@ async def test_a_key_that_is_half_written_leaves_the_old_one_in_use(tmp_path: Pa
     assert first.proof.key.algorithm == "ES256"
     file.write_text(new[:60])
     with pytest.raises(ProxyError) as caught:
-        await own.reload()
+        own.read_proof()
     assert "private key file" in caught.value.detail
     assert new[30:60] not in caught.value.detail
-    assert (await own.read()).proof is first.proof
-    assert own.stale
+    again = await own.read()
+    assert again.proof is first.proof
+    assert "private key file" in str(again.stale)
     assert not await own.differs(first)
     file.write_text(new)
     assert await own.differs(first)
-    second = (await own.read()).proof
-    assert second is not None
-    assert second.key is not None
-    assert second.key.algorithm == "EdDSA"
-    assert own.stale is None
+    after = await own.read()
+    assert after.proof is not None
+    assert after.proof.key is not None
+    assert after.proof.key.algorithm == "EdDSA"
+    assert after.stale is None
 
 
 async def test_a_key_that_cannot_sign_as_configured_is_none(tmp_path: Path) -> None:
@@ -90,13 +97,14 @@ async def test_an_assertion_is_read_for_each_request_and_a_broken_one_leaves_the
     own = of_file(file, "client_assertion_file")
     first = await own.read()
     file.write_text(some.jwt({"n": 2})[:8])
-    assert (await own.read()).proof == first.proof
-    assert own.stale
+    again = await own.read()
+    assert again.proof == first.proof
+    assert again.stale
     file.write_text(some.jwt({"n": 2}))
     second = await own.read()
     assert second.proof is not None
     assert second.proof.text == Secret(some.jwt({"n": 2}))
-    assert own.stale is None
+    assert second.stale is None
 
 
 async def test_a_key_that_is_the_same_is_not_worked_out_again(tmp_path: Path) -> None:
@@ -117,11 +125,11 @@ async def test_a_certificate_that_was_swapped_is_another_credential(tmp_path: Pa
     )
     shown = await own.read()
     assert shown.proof is None
-    assert shown.certificate is not None
+    assert shown.tls is not None
     assert not await own.differs(shown)
     file.write_text("half a certif")
     assert not await own.differs(shown)
-    assert (await own.read()).certificate is shown.certificate
+    assert (await own.read()).tls is shown.tls
     authority.issue_cert("two.example").private_key_and_cert_chain_pem.write_to_path(str(file))
     assert await own.differs(shown)
 
@@ -129,6 +137,6 @@ async def test_a_certificate_that_was_swapped_is_another_credential(tmp_path: Pa
 async def test_where_nothing_is_shown_nothing_can_change() -> None:
     own = credential(secret=None, authentication="none")
     shown = await own.read()
-    assert (shown.proof, shown.certificate) == (None, None)
+    assert (shown.proof, shown.tls) == (None, None)
     assert own.files == ()
     assert not await own.differs(shown)

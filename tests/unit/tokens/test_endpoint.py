@@ -39,10 +39,11 @@ BYTES_MAX = 65536
 @asynccontextmanager
 async def opened(**keys: Any) -> AsyncIterator[Endpoint]:
     resolver = Resolver(threads=2, purpose="test")
+    client = some.client(**keys)
     endpoint = Endpoint(
-        some.client(**keys),
+        client,
         resolver=resolver,
-        contexts=TlsContexts(),
+        trust=TlsContexts().of(client.tls),
         wall=lambda: WALL,
         body_bytes_max=BYTES_MAX,
     )
@@ -264,6 +265,18 @@ async def test_an_answer_without_end_is_given_up_at_the_limit() -> None:
     endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 10_000_000
     failure = await answered(endless)
     assert (failure.result, "larger than 65536" in failure.error.detail) == ("misspoke", True)
+
+
+@pytest.mark.parametrize(("status", "length"), [("401 Unauthorized", 70_000), ("503 No", 10**7)])
+async def test_an_error_page_of_any_length_is_judged_by_its_status(
+    status: str, length: int
+) -> None:
+    page = http_answer(b"x" * length, status=status, fields=("Retry-After: 7",))
+    async with TokenServer(answer=lambda _: page) as server:
+        answer = await post(server.url)
+    assert answer.status == int(status[:3])
+    assert len(answer.body) == BYTES_MAX
+    assert answer.retry_after_seconds == 7
 
 
 @pytest.mark.parametrize(
@@ -489,6 +502,15 @@ async def test_retry_after_is_read_in_both_forms(
         time.tzset()
 
 
+@pytest.mark.parametrize("skew", [-7200, 0, 3600])
+async def test_a_date_to_retry_after_counts_from_the_servers_own_clock(skew: int) -> None:
+    date, later = (formatdate(WALL + skew + plus, usegmt=True) for plus in (0, 6))
+    fields = (f"Date: {date}", f"Retry-After: {later}")
+    busy = http_answer(b"", status="503 Service Unavailable", fields=fields)
+    async with TokenServer(answer=lambda _: busy) as server:
+        assert (await post(server.url)).retry_after_seconds == pytest.approx(6, abs=1)
+
+
 async def test_without_retry_after_there_is_none() -> None:
     async with TokenServer(answer=lambda _: http_answer(b"")) as server:
         assert (await post(server.url)).retry_after_seconds is None
@@ -499,12 +521,13 @@ DATE_LIKE = st.text("0123456789 :-+,.()GMTSunNov", max_size=40) | st.text(max_si
 
 @given(DATE_LIKE)
 def test_no_retry_after_whatsoever_is_more_than_unread(value: str) -> None:
+    client = some.client()
     endpoint = Endpoint(
-        some.client(),
+        client,
         resolver=Resolver(threads=1, purpose="test"),
-        contexts=TlsContexts(),
+        trust=TlsContexts().of(client.tls),
         wall=lambda: WALL,
         body_bytes_max=1,
     )
-    seconds = endpoint._retry_after(value)
+    seconds = endpoint._retry_after(value, 0.0)
     assert seconds is None or seconds >= 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from faults.stepped_time import stepped
 from faults.token_server import Asked, TokenServer, http_answer, refusal
 from unit.tokens.cache_bench import STOCK, WALL_AT_START, bench
@@ -341,3 +344,123 @@ async def test_nothing_that_the_server_quotes_of_our_secret_gets_into_the_log() 
         assert "is wrong" in text
         assert "canary" not in text
         assert the.server.requests[0].headers["authorization"].split()[1] not in text
+
+
+@stepped
+async def test_a_file_that_changes_all_the_time_does_not_hammer_a_server_that_refuses(
+    tmp_path: Path,
+) -> None:
+    """R-06: at most a handful of attempts a minute where the server says no."""
+    file = tmp_path / "secret"
+    file.write_text("0")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+        the.server.answer = lambda _: refusal("invalid_client")
+        await the.refusal()
+        for second in range(60):
+            file.write_text(f"another {second}")
+            await the.advance(1)
+        assert len(the.server.requests) <= 8
+
+
+@stepped
+async def test_an_endpoint_that_has_moved_is_looked_for_anew_without_asking_all_the_time() -> None:
+    """The document is believed for an hour, but not against what the endpoint itself says."""
+    async with TokenServer() as server:
+        place = {"now": "/first"}
+
+        def answer(asked: Asked) -> bytes:
+            if asked.method == "GET":
+                endpoint = server.issuer + place["now"]
+                return http_answer({"issuer": server.issuer, "token_endpoint": endpoint})
+            if asked.target != place["now"]:
+                return http_answer(b"", status="404 Not Found")
+            return server.grant(asked)
+
+        server.answer = answer
+        server.lifetime_seconds = 100
+        client = {"issuer": server.issuer, "client_id": "x", "authentication": "none"}
+        audiences = {"stock": {"client": "found", "prefetch": False}}
+        async with bench(clients={"found": client}, audiences=audiences) as the:
+            the.servers.append(server)
+            await the.token(STOCK)
+            place["now"] = "/second"
+            for _ in range(200):
+                await the.advance(1)
+                await the.token(STOCK)
+            place["now"] = "/nowhere"
+            server.answer = lambda _: http_answer(b"", status="404 Not Found")
+            before = len([asked for asked in server.requests if asked.method == "GET"])
+            await the.advance(600)
+            searches = [asked for asked in server.requests if asked.method == "GET"][before:]
+            assert len(searches) <= 22
+
+
+@stepped
+async def test_why_metadata_cannot_be_had_again_is_told() -> None:
+    async with TokenServer() as server:
+        issuer = {"now": server.issuer}
+
+        def answer(asked: Asked) -> bytes:
+            if asked.method == "GET":
+                return http_answer({"issuer": issuer["now"], "token_endpoint": server.url})
+            return server.grant(asked)
+
+        server.answer = answer
+        server.lifetime_seconds = 1000
+        client = {"issuer": server.issuer, "client_id": "x", "authentication": "none"}
+        audiences = {"stock": {"client": "found", "prefetch": False}}
+        async with bench(clients={"found": client}, audiences=audiences) as the:
+            the.servers.append(server)
+            await the.token(STOCK)
+            issuer["now"] = "https://another.example"
+            await the.advance(6000)
+            told = the.events("metadata")[0]["message"]
+            assert "issuer is not the configured one" in told
+
+
+@stepped
+async def test_a_rotation_that_a_refusal_finds_is_said_too(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    async with bench(client={"client_secret_file": str(file)}) as the:
+
+        def rotated(asked: Asked) -> bytes:
+            if asked.secret == "new":
+                return the.server.grant(asked)
+            file.write_text("new")
+            return refusal("invalid_client")
+
+        the.server.answer = rotated
+        await the.token()
+        [event] = the.events("file_read_again")
+        assert event["key"] == "clients.billing.client_secret_file"
+
+
+@stepped
+async def test_a_tls_failure_is_over_when_another_authority_is_trusted(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    trusted = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(trusted))
+    async with TokenServer(tls=serving) as server:
+        client = {
+            "token_endpoint": server.url,
+            "client_id": "x",
+            "authentication": "none",
+            "tls": {"ca_file": str(trusted)},
+        }
+        audiences = {"stock": {"client": "far", "prefetch": False}}
+        async with bench(clients={"far": client}, audiences=audiences) as the:
+            the.servers.append(server)
+            for _ in range(5):
+                error = await the.refusal(STOCK)
+                assert error.fault is Fault.AUTHORIZATION_SERVER_UNAVAILABLE
+                await the.advance(error.retry_after_seconds or 0)
+            authority.cert_pem.write_to_path(str(trusted))
+            await the.advance(1)
+            while not the.events("file_read_again"):
+                # Made on a thread, whose time is not in our hands.
+                time.sleep(0.01)
+                await the.advance(0)
+            assert await the.token(STOCK)

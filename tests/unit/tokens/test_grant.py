@@ -353,12 +353,33 @@ def test_what_is_no_json_is_told_as_it_is() -> None:
 
 def test_what_the_server_said_is_cut_cleaned_and_without_our_secret() -> None:
     said = refused(
-        {"error": "x", "error_description": "who is p'w\\é?\r\n\x1b[31m" + "y" * 2000},
+        {"error": "x", "error_description": "who is p'w\\é?\r\n\x1b[31m" + " y" * 2000},
         400,
         secrets=("p'w\\é", ""),
     ).said
     assert "who is ***? [31m" in said
     assert len(said) <= 512 + len("status 400: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("token a1b2c3d4e5f6g7h8i9j0k1 is revoked", "token *** is revoked"),
+        ("a1b2c3d4e5f6g7h8i9j0k1", "***"),
+        ("Trace ID: 0d3c41b1-6a58-4d0f-9c0d-5cfa3a1c2d00 at 2026-11-22T06:52:01Z", None),
+        ("AADSTS7000215: Invalid client secret provided.", None),
+        ("see https://login.example.com/errors/invalid_client#12", None),
+    ],
+)
+def test_what_looks_like_a_token_is_not_told_and_what_helps_is(said: str, told: str | None) -> None:
+    """T-14, R-21: a token that nothing gives away as one but its length and its digits."""
+    failure = refused({"error": "x", "error_description": said}, 400)
+    assert (told or said) in failure.said
+
+
+def test_a_secret_in_escapes_of_broken_json_is_not_told() -> None:
+    quoted = "".join(f"\\u{ord(letter):04x}" for letter in "S3cr&t")
+    assert "not told" in refused("{" + quoted, 500, secrets=("S3cr&t",)).said
 
 
 @pytest.mark.parametrize(
@@ -429,3 +450,14 @@ def test_no_answer_whatsoever_is_more_than_misunderstood(body: bytes, status: in
         assert len(failure.said) <= 600  # noqa: PT017 - either outcome is right
     else:
         assert answer.access_token
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"eyJ-" * 16_000, b'access_token"' * 5_000, b"access_token" + b'"' * 64_000, b"bearer " * 9000,
+     b"basic" + b" " * 64_000, b"&#" * 32_000, b"%25" * 21_000],
+)  # fmt: skip
+def test_no_body_takes_long_to_clean(body: bytes) -> None:
+    """R-07: one server's words must not hold up what others ask. Seconds, were it quadratic."""
+    for _ in range(20):
+        refused(body, 400)

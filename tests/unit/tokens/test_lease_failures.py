@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from unit.tokens.leases import ERROR, NEW, OLD, failed, granted
+from unit.tokens.leases import DELAYED, ERROR, NEW, OLD, failed, granted
 
 from proxy.tokens.lease import NEVER, REJECTION_INTERVAL_SECONDS, Decision, Lease
 
@@ -22,9 +22,19 @@ def test_trouble_doubles_to_a_minute_and_to_five_seconds_when_wanted(
 ) -> None:
     lease = failed(granted(), earlier, now=80.0)
     lease = failed(lease, now=80.0, chance=0.5)
-    assert lease.retry_at - 80.0 == pytest.approx(own * 0.9)
-    assert lease.wanted_retry_at - 80.0 == pytest.approx(wanted * 0.9)
+    assert lease.retry_at - 80.0 == pytest.approx(own * DELAYED)
+    assert lease.wanted_retry_at - 80.0 == pytest.approx(wanted * DELAYED)
     assert lease.failures == earlier + 1
+
+
+@pytest.mark.parametrize("refusal", [True, False])
+def test_jitter_takes_two_to_ten_percent_off_a_delay(*, refusal: bool) -> None:
+    """T-21; R-06: with less left of them, a minute would have room for a sixteenth attempt."""
+    first = 10 if refusal else 1
+    soonest = failed(Lease(), now=0.0, chance=0.0, refusal=refusal)
+    latest = failed(Lease(), now=0.0, chance=1.0 - 2.0**-53, refusal=refusal)
+    assert soonest.wanted_retry_at == pytest.approx(0.90 * first)
+    assert latest.wanted_retry_at == pytest.approx(0.98 * first)
 
 
 @pytest.mark.parametrize("earlier", range(8))
@@ -40,11 +50,12 @@ def test_a_refusal_waits_longer_whether_or_not_somebody_asks(
 ) -> None:
     lease = granted() if held else Lease()
     lease = failed(lease, earlier + 1, now=90.0, refusal=True)
-    assert lease.retry_at == lease.wanted_retry_at == pytest.approx(90.0 + delay * 0.9)
+    assert lease.retry_at == lease.wanted_retry_at == pytest.approx(90.0 + delay * DELAYED)
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "least"), [(0.0, 0.9), (0.5, 0.9), (30.0, 30.0), (300.0, 300.0), (1e9, 300.0)]
+    ("retry_after", "least"),
+    [(0.0, DELAYED), (0.5, DELAYED), (30.0, 30.0), (300.0, 300.0), (1e9, 300.0)],
 )
 def test_retry_after_is_honoured_up_to_five_minutes(retry_after: float, least: float) -> None:
     lease = failed(Lease(), now=0.0, retry_after=retry_after)
@@ -54,11 +65,11 @@ def test_retry_after_is_honoured_up_to_five_minutes(retry_after: float, least: f
 
 def test_while_backing_off_callers_are_refused_and_then_may_ask() -> None:
     lease = failed(Lease(), now=0.0, chance=0.0)
-    assert lease.decide(0.84) is Decision.REFUSE
-    assert lease.decide(0.86) is Decision.WAIT
+    assert lease.decide(0.89) is Decision.REFUSE
+    assert lease.decide(0.91) is Decision.WAIT
 
 
-@pytest.mark.parametrize(("seconds", "left"), [(0.0, 0.9), (0.5, 0.4), (0.9, 0.0), (7.0, 0.0)])
+@pytest.mark.parametrize(("seconds", "left"), [(0.0, 0.94), (0.5, 0.44), (0.94, 0.0), (7.0, 0.0)])
 def test_what_is_refused_is_told_by_its_own_code_and_with_the_time_to_the_next_attempt(
     seconds: float, left: float
 ) -> None:
@@ -70,7 +81,7 @@ def test_what_is_refused_is_told_by_its_own_code_and_with_the_time_to_the_next_a
 def test_a_live_token_is_used_through_the_backoff_without_asking() -> None:
     lease = failed(granted(), now=80.0, chance=0.0)
     assert lease.decide(80.1) is Decision.USE
-    assert lease.decide(80.9) is Decision.USE_AND_RENEW
+    assert lease.decide(80.91) is Decision.USE_AND_RENEW
 
 
 def test_a_token_ends_failures() -> None:
@@ -118,12 +129,23 @@ def test_while_backing_off_a_401_drops_nothing() -> None:
 
 def test_a_changed_credential_ends_a_refusal_and_nothing_else() -> None:
     refused = failed(granted(), 4, now=80.0, refusal=True)
-    freed = refused.credential_changed()
-    assert (freed.failures, freed.retry_at, freed.wanted_retry_at) == (0, NEVER, NEVER)
+    freed = refused.credential_changed(81.0)
+    assert (freed.retry_at, freed.wanted_retry_at) == (81.0, 81.0)
     assert freed.token == OLD
     assert not freed.awaits_credential
     down = failed(granted(), 4, now=80.0)
-    assert down.credential_changed() is down
+    assert down.credential_changed(81.0) is down
+
+
+def test_a_credential_that_changes_all_the_time_is_asked_with_once_in_ten_seconds() -> None:
+    """R-06: what is refused for good is not hammered because its file flaps."""
+    freed = failed(granted(), now=80.0, refusal=True).credential_changed(81.0)
+    again = failed(freed, now=81.0, refusal=True)
+    assert again.failures == 2
+    freed = again.credential_changed(82.0)
+    assert freed.wanted_retry_at == 91.0
+    again = failed(freed, now=91.0, refusal=True)
+    assert again.credential_changed(200.0).wanted_retry_at == again.wanted_retry_at < 200.0
 
 
 def test_trouble_after_a_refusal_is_no_longer_a_refusal() -> None:

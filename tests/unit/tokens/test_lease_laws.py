@@ -54,7 +54,7 @@ def histories(draw: st.DrawFn) -> tuple[Lease, float]:
         elif event == "reject":
             lease = lease.rejected(now)
         else:
-            lease = lease.credential_changed()
+            lease = lease.credential_changed(now)
     return lease, now
 
 

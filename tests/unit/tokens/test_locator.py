@@ -37,7 +37,11 @@ async def located(clock: Clock, **keys: Any) -> AsyncIterator[TokenEndpointLocat
     client = some.client(**keys)
     resolver = Resolver(threads=2, purpose="test")
     endpoint = Endpoint(
-        client, resolver=resolver, contexts=TlsContexts(), wall=clock, body_bytes_max=10
+        client,
+        resolver=resolver,
+        trust=TlsContexts().of(client.tls),
+        wall=clock,
+        body_bytes_max=10,
     )
     locator = TokenEndpointLocator(client, endpoint, monotonic=clock)
     try:

@@ -6,9 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from unit.config import some_keys
+from unit.config.some_keys import RSA
 from unit.tokens import some
 
+from proxy.config.proof import understand
 from proxy.errors import Fault
+from proxy.model import Secret
 from proxy.tokens.endpoint import Answer
 from proxy.tokens.metadata import Located, discrepancy, read_document, well_known
 from proxy.tokens.outcome import FetchFailed
@@ -130,7 +134,8 @@ def test_a_token_endpoint_that_is_no_safe_url_is_refused(endpoint: Any) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
 def test_plain_http_on_this_machine_is_fine(host: str) -> None:
     endpoint = f"http://{host}:8080/token"
-    assert read({"issuer": ISSUER, "token_endpoint": endpoint}) == endpoint
+    issuer = f"http://{host}:8080"
+    assert read({"issuer": issuer, "token_endpoint": endpoint}, issuer=issuer) == endpoint
 
 
 def test_plain_http_elsewhere_is_fine_where_it_is_allowed() -> None:
@@ -197,7 +202,12 @@ def test_no_document_is_the_servers_trouble_by_its_status(status: int, fault: Fa
 def offered(document: dict[str, Any], **keys: Any) -> str | None:
     whole = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token"} | document
     client = some.client(issuer=ISSUER, **keys)
-    return discrepancy(client, read_document(client, Answer(200, json.dumps(whole).encode())))
+    located = read_document(client, Answer(200, json.dumps(whole).encode()))
+    proof = None
+    if client.authentication == "private_key_jwt":
+        text = Secret(some_keys.pem(RSA))
+        proof = understand(text, authentication="private_key_jwt", algorithm=client.algorithm)
+    return discrepancy(client, located, proof)
 
 
 @pytest.mark.parametrize(
@@ -225,11 +235,13 @@ def test_a_method_that_is_not_offered_is_told(
     told = offered(document, authentication=authentication)
     assert (told is None) is fits
     assert fits or f"`authentication: {authentication}`" in str(told)
+    # What a document does not say is not put into its mouth.
+    assert fits or methods not in (None, [], "none") or "it has no" in str(told)
 
 
 def test_where_the_endpoint_is_configured_nothing_is_known_of_what_is_offered() -> None:
     client = some.client(authentication="client_secret_post")
-    assert discrepancy(client, Located(some.ENDPOINT)) is None
+    assert discrepancy(client, Located(some.ENDPOINT), None) is None
 
 
 def test_an_algorithm_that_is_not_offered_is_told() -> None:
@@ -239,6 +251,9 @@ def test_an_algorithm_that_is_not_offered_is_told() -> None:
     document["token_endpoint_auth_signing_alg_values_supported"] = ["RS256", "ES256"]
     assert "RS256, ES256" in str(offered(document, **keys))
     assert offered(document, authentication="private_key_jwt") is None
+    document["token_endpoint_auth_signing_alg_values_supported"] = ["ES256"]
+    # What the key signs with counts, not what is configured of it.
+    assert "does not offer RS256" in str(offered(document, authentication="private_key_jwt"))
 
 
 def test_what_the_server_lists_is_cut_and_cleaned() -> None:
@@ -248,14 +263,67 @@ def test_what_the_server_lists_is_cut_and_cleaned() -> None:
     assert "\n" not in told
 
 
+def test_a_long_list_costs_no_time() -> None:
+    """R-07: whatever a server lists, it is looked at for a moment only."""
+    lists = [["eyJ-" * 60_000], ["eyJ-"] * 60_000, ["access_token" + '"' * 240_000]]
+    for methods in lists:
+        told = offered({"token_endpoint_auth_methods_supported": methods})
+        assert told is not None
+        assert len(told) < 400
+
+
+@pytest.mark.parametrize(
+    ("keys", "issuer", "believed"),
+    [
+        ({"issuer": ISSUER}, ISSUER, ISSUER),
+        ({"discovery": f"{ISSUER}{OPENID}"}, ISSUER, ISSUER),
+        ({"discovery": "https://auth.example.com" + OAUTH + "/tenant"}, ISSUER, ISSUER),
+        ({"discovery": f"https://evil.example{OPENID}"}, ISSUER, None),
+        ({"discovery": f"{ISSUER}/other"}, ISSUER, None),
+        ({"discovery": f"{ISSUER}{OPENID}"}, "http://user@evil.example", None),
+        ({"discovery": f"{ISSUER}{OPENID}"}, ["x"], None),
+        ({"discovery": f"{ISSUER}{OPENID}"}, "", None),
+    ],
+)
+def test_an_issuer_is_known_only_where_its_own_document_says_so(
+    keys: dict[str, str], issuer: Any, believed: str | None
+) -> None:
+    """A-61, RFC 10070: an assertion for one server must not be given to another."""
+    document = {"issuer": issuer, "token_endpoint": "https://auth.example.com/token"}
+    answer = Answer(200, json.dumps(document).encode())
+    assert read_document(some.client(**keys), answer).issuer == believed
+
+
+@pytest.mark.parametrize(
+    ("keys", "fine"),
+    [
+        ({"issuer": "http://127.0.0.1:1"}, True),
+        ({"issuer": "https://auth.example.com"}, False),
+        ({"issuer": "https://auth.example.com", "allow_http": True}, True),
+        ({"issuer": "http://127.0.0.1:1", "http_proxy": "http://proxy.example:3128"}, False),
+    ],
+)
+def test_a_document_leads_to_nothing_less_safe_than_itself(
+    keys: dict[str, Any], *, fine: bool
+) -> None:
+    """A-72; behind a proxy, `127.0.0.1` is not this machine."""
+    document = {"issuer": keys["issuer"], "token_endpoint": "http://127.0.0.1:2/token"}
+    answer = Answer(200, json.dumps(document).encode())
+    if fine:
+        assert read_document(some.client(**keys), answer).token_endpoint.startswith("http:")
+    else:
+        with pytest.raises(FetchFailed, match="plain http"):
+            read_document(some.client(**keys), answer)
+
+
 def test_a_certificate_is_shown_at_no_plain_endpoint() -> None:
     """T-47: a method that proves us by TLS fails closed where there is none."""
     client = some.client(
         secret=None,
-        issuer=ISSUER,
+        issuer="http://127.0.0.1",
         authentication="tls_client_auth",
         tls={"certificate_file": "/x"},
     )
-    document = {"issuer": ISSUER, "token_endpoint": "http://127.0.0.1/token"}
+    document = {"issuer": "http://127.0.0.1", "token_endpoint": "http://127.0.0.1/token"}
     with pytest.raises(FetchFailed, match="no certificate is shown"):
         read_document(client, Answer(200, json.dumps(document).encode()))

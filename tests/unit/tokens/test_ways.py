@@ -58,10 +58,12 @@ async def test_clients_that_trust_the_same_share_one_context(
         config = load_text(yaml.dump(document), "f.yaml", {}, tmp_path)
         monkeypatch.setattr(ssl, "create_default_context", count)
         log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
+        facts = FileFacts(log, monotonic=lambda: 0.0)
         ways = Ways(
             config,
             contexts=TlsContexts(),
-            files=FileWatch(FileFacts(log)),
+            files=FileWatch(facts),
+            facts=facts,
             monotonic=lambda: 0.0,
             wall=lambda: 0.0,
             news=no_news,
