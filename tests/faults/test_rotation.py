@@ -1,7 +1,7 @@
 """Certificates and keys that rotate while the proxy runs, in real time; see T-47 and T-49.
 
 The far ends ask for a client certificate and keep its name. Each answer ends its connection, so
-that every request has a handshake of its own.
+that every request has a handshake of its own, unless connections are to be kept.
 """
 
 from __future__ import annotations
@@ -32,12 +32,23 @@ class Far:
         self.shown: list[str] = []
         self.port = 0
         self.known = {"one", "two"}
+        self.keeps = False
 
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self.answer(reader, writer)
+            while self.keeps:
+                await self.answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the proxy let the connection go
+        finally:
+            writer.close()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         certificate = writer.get_extra_info("peercert")
         [(_, name)] = [pair for pair in certificate["subjectAltName"] if pair[0] == "DNS"]
@@ -48,9 +59,9 @@ class Far:
                 body = json.dumps({"access_token": f"token-for-{name}", "expires_in": 60}).encode()
             else:
                 status, body = "401 Unauthorized", b'{"error": "invalid_client"}'
-        writer.write(response(body, status=status, fields=("Connection: close",)))
+        fields = () if self.keeps else ("Connection: close",)
+        writer.write(response(body, status=status, fields=fields))
         await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
@@ -142,6 +153,28 @@ async def test_a_rotated_certificate_is_shown_to_the_upstream_and_a_broken_pair_
         [unusable] = events(proxy, "file_unusable")
         assert unusable["key"] == "upstreams.api.tls"
         assert "no pair" in unusable["detail"]
+
+
+async def test_a_connection_with_the_old_certificate_is_not_used_for_long(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    """A pool that is never idle would show it for ever, and trust what is trusted no more."""
+    mounted = Mounted(tmp_path, authority)
+    mounted.swap("one")
+    async with (
+        far_end(authority) as upstream,
+        running(configuration(upstream, mounted), tmp_path) as proxy,
+    ):
+        upstream.keeps = True
+        for _ in range(3):
+            assert await proxy.status() == 200
+        assert proxy.app.telemetry.upstreams["api"].connects["success"] == 1
+        mounted.swap("two")
+        await eventually(lambda: bool(events(proxy, "file_read_again")))
+        for _ in range(3):
+            assert await proxy.status() == 200
+        assert upstream.shown == ["one"] * 3 + ["two"] * 3
+        assert proxy.app.telemetry.upstreams["api"].connects["success"] == 2
 
 
 async def test_a_rotated_certificate_proves_the_client_where_the_old_one_is_refused(

@@ -321,8 +321,10 @@ async def running(
     stream = io.StringIO()
     log = Log(format="json", level="debug", access="off", stream=stream, wall=lambda: 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        if isinstance(asyncio.get_running_loop(), SteppedLoop):
-            clocks = SimpleNamespace(monotonic=now, time=lambda: WALL_AT_START + now())
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, SteppedLoop):
+            # The loop's own, as metrics are read in a thread, where none runs.
+            clocks = SimpleNamespace(monotonic=loop.time, time=lambda: WALL_AT_START + loop.time())
             patch.setattr("proxy.app.time", clocks)
         app = App(loaded, source="token-proxy.yaml", log=log)
         try:
