@@ -134,7 +134,8 @@ def unreadable(error: ProxyError) -> FetchFailed:
 def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     """Return what a server said, fit for a log: printable, short, secrets and tokens struck out."""
     # Cut with room for what is struck out and for what is written in more characters than it has.
-    text = text[: CLEANED_MAX + max(map(len, strike_out), default=0)]
+    # The NULs are what is left of UTF-16, between letters that are there to be read.
+    text = text.replace("\0", "")[: CLEANED_MAX + max(map(len, strike_out), default=0)]
     for secret in strike_out:
         if secret:
             text = text.replace(secret, "***")
@@ -142,7 +143,8 @@ def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     # they are undone is not told at all.
     plain = html.unescape(text)
     escaped = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain)
-    undone = (plain, unquote(plain), unquote_plus(plain), escaped)
+    once = unquote(plain)
+    undone = (plain, once, unquote(once), unquote_plus(plain), escaped, plain.replace("\\", ""))
     if any(secret and secret in each for secret in strike_out for each in undone):
         return "(not told: it quotes our credential)"
     text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)

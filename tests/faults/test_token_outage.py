@@ -6,14 +6,11 @@ import asyncio
 import itertools
 from pathlib import Path
 
-import pytest
 from faults.stepped_time import now, stepped
 from faults.token_server import (
     TokenServer,
     configuration,
     eventually,
-    http_answer,
-    refusal,
     running,
     surroundings,
 )
@@ -112,32 +109,6 @@ async def test_a_server_that_hangs_is_given_up_and_its_return_noticed() -> None:
             assert server.in_flight_max == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "status"),
-    [
-        (refusal("invalid_scope"), "grant_refused", 502),
-        (refusal("slow_down", status="429 Slower"), "authorization_server_unavailable", 503),
-        (http_answer(b"<html>"), "authorization_server_misspoke", 502),
-        (http_answer(b""), "authorization_server_misspoke", 502),
-        (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "authorization_server_misspoke", 502),
-    ],
-)
-def test_an_answer_that_is_no_token_is_told_by_its_code_and_nothing_goes_upstream(
-    answer: bytes, code: str, status: int
-) -> None:
-    @stepped
-    async def run() -> None:
-        async with surroundings(answer=lambda _: answer) as (server, upstream, _):
-            async with running(configuration(server, upstream.url), Path()) as proxy:
-                for _ in range(5):
-                    assert await proxy.status() == status
-                    assert await proxy.code() == code
-                assert upstream.requests == []
-            assert len(server.requests) == 1
-
-    run()
-
-
 @stepped
 async def test_one_dead_server_and_one_that_hangs_delay_no_other_audience() -> None:
     async with (
@@ -166,17 +137,3 @@ async def test_one_dead_server_and_one_that_hangs_delay_no_other_audience() -> N
             assert not waiting.done()
             hanging.release()
             assert await waiting == 200
-
-
-@pytest.mark.parametrize("answer", [refusal("invalid_client"), http_answer(b"<html>")])
-def test_while_backing_off_every_code_says_when_to_come_back(answer: bytes) -> None:
-    @stepped
-    async def run() -> None:
-        async with (
-            surroundings(answer=lambda _: answer) as (server, upstream, _),
-            running(configuration(server, upstream.url), Path()) as proxy,
-        ):
-            _, headers, _ = await proxy.call()
-            assert int(headers["Retry-After"]) >= 1
-
-    run()
