@@ -37,7 +37,7 @@ class Row:
     """One answer and what is to become of it.
 
     `retry_after`: what callers are to be told at least, where the server asked for it. `flood`:
-    an answer of no end, which must cost no memory; of one that is `bounded` little is even taken.
+    an answer of no end, of which little may be taken.
     """
 
     name: str
@@ -45,7 +45,6 @@ class Row:
     result: FetchResult = "misspoke"
     retry_after: int | None = None
     flood: bool = False
-    bounded: bool = True
 
     audience: ClassVar[dict[str, Any]] = {}
 

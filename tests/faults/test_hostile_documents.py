@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faults.hostile_answers import SECRET, WORDS
-from faults.hostile_bench import TIMEOUT_SECONDS
+from faults.hostile_bench import STEP_SECONDS, TIMEOUT_SECONDS
 from faults.hostile_canaries import leaks
 from faults.hostile_discovery import Discovered, discover
 from faults.hostile_documents_bodies import ACCEPTED, REFUSED
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from faults.hostile_documents import Document
 
 FOUND = "Bearer found-token"
-COALESCED_SECONDS = 1.5
 CODES = {
     "misspoke": (Fault.AUTHORIZATION_SERVER_MISSPOKE.value, 502),
     "unavailable": (Fault.AUTHORIZATION_SERVER_UNAVAILABLE.value, 503),
@@ -92,7 +91,7 @@ def test_a_document_that_is_not_believed_sends_no_credential_anywhere(
         assert 1 <= int(said.fields["Retry-After"]) <= 5
         assert WORDS not in f"{said.fields!r} {said.body.decode()}".lower()
         assert "evil" not in said.body.decode().lower()
-    assert seen.waited_seconds <= TIMEOUT_SECONDS + COALESCED_SECONDS
+    assert seen.waited_seconds <= TIMEOUT_SECONDS + STEP_SECONDS
     assert cold.failures == {("miss", row.result): 1}
     (line,) = cold.events("token_fetch_failed")
     assert (line["code"], line["result"], line["level"]) == (code, row.result, "error")
