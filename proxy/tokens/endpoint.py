@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
+import yarl
 
 from proxy.config.urls import parse_url
 from proxy.errors import ProxyError
@@ -97,7 +98,8 @@ class Endpoint:
         try:
             async with session.request(
                 method,
-                url,
+                # As it is written: undone and done again, `%2F` in a query would be a slash.
+                yarl.URL(url, encoded=True),
                 headers=headers,
                 data=body,
                 allow_redirects=False,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration import oidc_provider, proxy_process
-from integration.foreign_server import ForeignServer, StartServer, require
+from integration.foreign_server import StartServer, require, starting
 from integration.recording_upstream import RecordingUpstream
 
 if TYPE_CHECKING:
@@ -32,17 +32,8 @@ def start_oidc_provider() -> Iterator[StartServer]:
         shutil.which("node") and (SERVERS / "node_modules/oidc-provider").is_dir(),
         "oidc-provider is missing: install Node.js 20 or newer with npm, then run `make test`",
     )
-    started: list[ForeignServer] = []
-
-    def start(settings: dict[str, Any]) -> ForeignServer:
-        server = ForeignServer(["node", str(SERVERS / "oidc_provider.mjs")], settings)
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
+    with starting("node", str(SERVERS / "oidc_provider.mjs")) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -62,41 +53,22 @@ def start_django_oauth_toolkit(
         importlib.util.find_spec("oauth2_provider"),
         "django-oauth-toolkit is missing: install the dependency group `test`",
     )
-    started: list[ForeignServer] = []
-
-    def start(settings: dict[str, Any]) -> ForeignServer:
-        database = tmp_path_factory.mktemp("django") / "database.sqlite3"
-        server = ForeignServer(
-            [sys.executable, str(SERVERS / "dot_server.py")],
-            settings | {"database": str(database)},
-        )
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
+    program = str(SERVERS / "dot_server.py")
+    with starting(
+        sys.executable, program, folder=lambda: tmp_path_factory.mktemp("django")
+    ) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
 def start_glewlwyd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
     """Start Debian's glewlwyd with the given settings (see `servers/glewlwyd_server.py`)."""
     require(shutil.which("glewlwyd"), "glewlwyd is missing: install the distribution's package")
-    started: list[ForeignServer] = []
-
-    def start(settings: dict[str, Any]) -> ForeignServer:
-        server = ForeignServer(
-            [sys.executable, str(SERVERS / "glewlwyd_server.py")],
-            settings | {"folder": str(tmp_path_factory.mktemp("glewlwyd"))},
-        )
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
+    program = str(SERVERS / "glewlwyd_server.py")
+    with starting(
+        sys.executable, program, folder=lambda: tmp_path_factory.mktemp("glewlwyd")
+    ) as start:
+        yield start
 
 
 @pytest.fixture
@@ -106,18 +78,8 @@ def start_tinyproxy() -> Iterator[StartServer]:
         shutil.which("tinyproxy"),
         "tinyproxy is missing: install the distribution's package tinyproxy-bin",
     )
-    started: list[ForeignServer] = []
-
-    def start(settings: dict[str, Any]) -> ForeignServer:
-        command = [sys.executable, str(SERVERS / "tinyproxy_server.py")]
-        server = ForeignServer(command, settings)
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
+    with starting(sys.executable, str(SERVERS / "tinyproxy_server.py")) as start:
+        yield start
 
 
 @pytest.fixture

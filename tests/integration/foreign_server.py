@@ -6,15 +6,19 @@ input, says `{"port": N}` on standard output once it listens, and ends when stan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import tempfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 10
@@ -87,3 +91,23 @@ class ForeignServer:
 
 StartServer = Callable[[dict[str, Any]], ForeignServer]
 """Takes a server's settings, returns when it listens."""
+
+
+@contextlib.contextmanager
+def starting(*command: str, folder: Callable[[], Path] | None = None) -> Iterator[StartServer]:
+    """Give what starts servers of one kind; all of them are stopped at the end of the block.
+
+    `folder` makes a new folder for each, which its settings then name.
+    """
+    started: list[ForeignServer] = []
+
+    def start(settings: dict[str, Any]) -> ForeignServer:
+        own = {} if folder is None else {"folder": str(folder())}
+        server = ForeignServer([*command], settings | own)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()

@@ -3,7 +3,7 @@
 The first line of standard input is its settings, as JSON:
 
 - `port`: number; 0 lets the kernel choose
-- `database`: path of an SQLite file, made when it is not there (so that a restart keeps tokens)
+- `folder`: where its SQLite file is, made when it is not there (so that a restart keeps tokens)
 - `clients`: `[{"client_id", "client_secret"}]`; secrets are stored hashed, as by default
 - `lifetime_seconds`: of every access token
 
@@ -48,7 +48,7 @@ def configure(wanted: dict[str, Any]) -> None:
         DATABASES={
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
-                "NAME": wanted["database"],
+                "NAME": f"{wanted['folder']}/database.sqlite3",
                 "OPTIONS": {"timeout": 30},
             }
         },

@@ -95,6 +95,12 @@ async def test_a_request_goes_out_as_it_was_built_and_nothing_is_added() -> None
     }
 
 
+async def test_the_endpoint_is_asked_for_to_the_letter() -> None:
+    async with TokenServer(answer=lambda _: http_answer("{}")) as server:
+        await post(f"{server.issuer}/a%2Fb;c/token?tenant=a%2Fb&x=%7E+%2B")
+    assert server.requests[0].target == "/a%2Fb;c/token?tenant=a%2Fb&x=%7E+%2B"
+
+
 async def test_an_answer_does_not_print_its_body() -> None:
     assert "CANARY" not in repr(Answer(200, b"CANARY"))
 
