@@ -22,6 +22,7 @@ class FileFacts:
         self._log = log
         self._monotonic = monotonic
         self._unusable: dict[str, Repeats] = {}
+        self._details: dict[str, str] = {}
         self._changes: dict[str, Occurrences] = {}
 
     def read_again(self, key: str) -> None:
@@ -44,6 +45,10 @@ class FileFacts:
     def unusable(self, key: str, detail: str) -> None:
         """Note that a changed file cannot be used. `detail` is our own sentence."""
         repeats = self._unusable.setdefault(key, Repeats(quiet_seconds=QUIET_SECONDS))
+        if self._details.get(key) != detail:
+            # Another thing is to be done about it.
+            self._details[key] = detail
+            repeats.escalate()
         if repeats.happened(self._monotonic()):
             self._log.warning(
                 "file_unusable",

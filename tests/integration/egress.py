@@ -46,7 +46,8 @@ def config(
         "authentication": "client_secret_post",
     } | client
     if egress is not None:
-        wanted["http_proxy"] = egress.server.url
+        # A plain endpoint behind a proxy is none of this machine's, so that it wants leave.
+        wanted |= {"http_proxy": egress.server.url, "allow_http": True}
     return {
         "clients": {"billing": {key: value for key, value in wanted.items() if value is not None}},
         "audiences": {"orders": {"client": "billing", "prefetch": False}},
