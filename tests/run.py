@@ -10,6 +10,7 @@ closing line is the last one printed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 COVERED_PERCENT_MIN = 95
 NEWER = (3, 13)
-PARALLEL = ["-n", "auto", "--dist", "worksteal"]
+# Many tests wait for a server or a clock: one worker more than there are cores keeps those busy.
+PARALLEL = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
 
 
 def pytest(python: str | Path, *arguments: str) -> int:
