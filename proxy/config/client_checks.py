@@ -43,6 +43,7 @@ def check_client(document: Document, path: KeyPath, client: dict[str, Any]) -> N
     _endpoints(document, path, client)
     _authentication(document, path, client)
     _basic(document, path, client)
+    _egress(document, path, client)
     check_parameters(document, path, client)
 
 
@@ -117,26 +118,13 @@ def _authentication(document: Document, path: KeyPath, client: dict[str, Any]) -
         possible = (
             "HS256, HS384 or HS512"
             if authentication == "client_secret_jwt"
-            else ("RS256, PS256, ES256 or EdDSA, as the key is")
+            else "RS256, PS256, ES256 or EdDSA, as the key is"
         )
         document.wrong_value(
             (*path, "algorithm"), f"does not go with authentication {authentication}: {possible}"
         )
     if authentication in CERTIFICATE:
         _certificate(document, path, client, authentication)
-    proxy = client.get("http_proxy")
-    tls = client.get("tls")
-    if (
-        isinstance(proxy, str)
-        and proxy.lower().startswith("https:")
-        and isinstance(tls, dict)
-        and tls.get("certificate_file") is not None
-    ):
-        document.wrong_value(
-            (*path, "http_proxy"),
-            "is https, and would be shown the certificate that is meant for the authorization "
-            "server: use a proxy that is reached by http",
-        )
 
 
 def _certificate(
@@ -152,6 +140,23 @@ def _certificate(
         document.wrong_value(
             (*path, "token_endpoint"),
             f"is plain http, where no certificate can be shown: {authentication} wants https",
+        )
+
+
+def _egress(document: Document, path: KeyPath, client: dict[str, Any]) -> None:
+    """Report a proxy that would be shown what is meant for the authorization server."""
+    proxy = client.get("http_proxy")
+    tls = client.get("tls")
+    if (
+        isinstance(proxy, str)
+        and proxy.lower().startswith("https:")
+        and isinstance(tls, dict)
+        and tls.get("certificate_file") is not None
+    ):
+        document.wrong_value(
+            (*path, "http_proxy"),
+            "is https, and would be shown the certificate that is meant for the authorization "
+            "server: use a proxy that is reached by http",
         )
 
 

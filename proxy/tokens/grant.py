@@ -17,7 +17,14 @@ from proxy.errors import Fault
 from proxy.model import Token
 from proxy.tokens import strict_json
 from proxy.tokens.lease import LIFETIME_SECONDS_MAX
-from proxy.tokens.outcome import FetchFailed, Grant, cleaned, misspoke, unavailable
+from proxy.tokens.outcome import (
+    FetchFailed,
+    Grant,
+    cleaned,
+    means_unavailable,
+    misspoke,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from proxy.config.client import Client
@@ -58,7 +65,7 @@ def read_answer(
     if status == 200:
         return _read_success(body, secrets)
     said = f"status {status}: {_said(body, secrets)}"
-    if status in {408, 429} or 500 <= status <= 599:
+    if means_unavailable(status):
         raise unavailable(
             f"the token endpoint answered {status}",
             said=said,

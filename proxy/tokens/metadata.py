@@ -13,7 +13,13 @@ from proxy.config.proof import CERTIFICATE
 from proxy.config.urls import parse_url
 from proxy.errors import Fault
 from proxy.tokens import strict_json
-from proxy.tokens.outcome import FetchFailed, cleaned, misspoke, unavailable
+from proxy.tokens.outcome import (
+    FetchFailed,
+    cleaned,
+    means_unavailable,
+    misspoke,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from proxy.config.client import Client
@@ -71,7 +77,7 @@ def well_known_of(issuer: str) -> list[str]:
 
 def read_document(client: Client, answer: Answer) -> Located:
     """Read a metadata document. Raises `FetchFailed`."""
-    if answer.status in {408, 429} or 500 <= answer.status <= 599:
+    if means_unavailable(answer.status):
         raise unavailable(
             f"the metadata document's server answered {answer.status}",
             retry_after_seconds=answer.retry_after_seconds,

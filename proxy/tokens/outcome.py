@@ -114,6 +114,11 @@ def unavailable(
     )
 
 
+def means_unavailable(status: int) -> bool:
+    """Say whether a server that answers this speaks of its own trouble, and not of our request."""
+    return status in {408, 429} or 500 <= status <= 599
+
+
 def timed_out(detail: str) -> FetchFailed:
     """Return the failure of a server that did not answer in time."""
     return FetchFailed(Fault.AUTHORIZATION_SERVER_UNAVAILABLE, "timeout", detail)
