@@ -99,6 +99,19 @@ KINDS: dict[Fault, Kind] = {
 }
 
 
+ADVICE: dict[str, str] = {
+    Fault.GRANT_REFUSED.value: "the authorization server refuses us: compare client_id, secret or "
+    "key, scope and audience with what is registered there",
+    Fault.AUTHORIZATION_SERVER_UNAVAILABLE.value: "the authorization server cannot be reached or "
+    "fails: see whether it is up, and the network, the name and the certificate on the way to it",
+    Fault.AUTHORIZATION_SERVER_MISSPOKE.value: "what answers is no token endpoint, or not a sound "
+    "one: check token_endpoint (or issuer, discovery)",
+    Fault.CREDENTIAL_UNREADABLE.value: "a file of our own credential cannot be read: check that it "
+    "is mounted, whole, and readable for this user",
+}
+"""What to do about a code that a token request can end with: the same words wherever it is told."""
+
+
 class ProxyError(Exception):
     """A request, or a token, that is not to be had; see the module's docstring.
 

@@ -190,7 +190,11 @@ class Gateway:
         if self._drained is not None and not self.in_flight:
             self._drained.set()
         note(
-            self._log, request, own_status=own_status, error=error, seconds=now - request.started_at
+            self._telemetry,
+            request,
+            own_status=own_status,
+            error=error,
+            seconds=now - request.started_at,
         )
 
     def start_drain(self) -> None:

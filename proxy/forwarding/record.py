@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proxy.errors import ProxyError
     from proxy.forwarding.caller_request import CallerRequest
-    from proxy.telemetry.log import Log
+    from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import Origin
 
 
 def note(
-    log: Log,
+    telemetry: Telemetry,
     request: CallerRequest,
     *,
     own_status: int,
@@ -33,6 +33,7 @@ def note(
     head = request.head
     method = request.method
     facts.request_finished(method, status, origin, seconds)
+    log = telemetry.log
     if log.wants_access(status, origin):
         log.access(
             upstream=facts.name,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
+from proxy.errors import ADVICE
+from proxy.telemetry.fetches import FetchOver
 from proxy.telemetry.histogram import FETCH_BOUNDS, WAIT_BOUNDS, Histogram
 from proxy.telemetry.repeats import Occurrences, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.telemetry.fetches import Fetches
     from proxy.telemetry.log import Log
 
 FetchReason = Literal["start", "miss", "renewal", "rejected"]
@@ -25,7 +28,8 @@ class AudienceFacts:
     """One audience. The plain numbers are adjusted by the cache; the methods also log.
 
     `expires_at` and `last_success_at` are Unix time; they and `lifetime_seconds` are None until
-    known. `has_had_token` never goes back to False.
+    known. `has_had_token` never goes back to False. While it fails: `failing_since` and
+    `retry_at`, Unix time too, and `failing_with`, the code; None otherwise.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class AudienceFacts:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         limits_reached: dict[str, int],
+        fetches: Fetches,
     ) -> None:
         self.name = name
         self.hits = self.stale = self.joined = self.misses = self.refused = 0
@@ -55,13 +60,16 @@ class AudienceFacts:
         self.lifetime_seconds: float | None = None
         self.has_had_token = False
         self._idle = self._rejected = False
+        self.failing_since: float | None = None
+        self.failing_with: str | None = None
+        self.retry_at: float | None = None
         self._limits_reached = limits_reached
+        self._fetches = fetches
         self._log = log
         self._wall = wall
         self._monotonic = monotonic
         self._failing = Repeats()
         self._callers_failing = False
-        self._failing_with: str | None = None
         self._rejections = Occurrences()
         self._oddities: dict[str, Occurrences] = {}
 
@@ -118,7 +126,8 @@ class AudienceFacts:
         self.has_had_token = True
         self.consecutive_failures = 0
         self._idle = self._rejected = self._callers_failing = False
-        self._failing_with = None
+        self._fails_no_more()
+        self._fetches.over(FetchOver(self.last_success_at, self.name, reason, "success", seconds))
         message = f"granted again after {failures} failures" if failures else "granted a token"
         self._log.write(
             "info" if news or failures else "debug",
@@ -157,12 +166,17 @@ class AudienceFacts:
         self.fetches[reason, result] += 1
         self.fetch_duration.observe(seconds)
         self.consecutive_failures += 1
+        now = self._wall()
+        self._fetches.over(FetchOver(now, self.name, reason, result, seconds, code))
+        if self.failing_since is None:
+            self.failing_since = now
+        self.retry_at = now + retry_in_seconds
         lapsed = live_for_seconds is None or live_for_seconds <= 0
         if lapsed and not self._callers_failing:
             self._callers_failing = True
             self._failing.escalate()
-        if code != self._failing_with:
-            self._failing_with = code
+        if code != self.failing_with:
+            self.failing_with = code
             self._failing.escalate()
         if not self._failing.happened(self._monotonic()):
             return
@@ -182,6 +196,8 @@ class AudienceFacts:
                 "duration_seconds": seconds,
                 "retry_in_seconds": retry_in_seconds,
                 "live_for_seconds": None if lapsed else live_for_seconds,
+                "failing_for_seconds": now - self.failing_since,
+                "advice": ADVICE.get(code),
             },
         )
 
@@ -219,9 +235,12 @@ class AudienceFacts:
         self.consecutive_failures = 0
         self._failing.ended(self._monotonic())
         self._callers_failing = self._rejected = False
-        self._failing_with = None
+        self._fails_no_more()
         self._idle = True
         self._log.info("token_let_go", "unused for long, let go", audience=self.name)
+
+    def _fails_no_more(self) -> None:
+        self.failing_since = self.failing_with = self.retry_at = None
 
     def warn(self, event: str, message: str) -> None:
         """Log an answer that is odd but usable. `event` is one of a few fixed words."""

@@ -213,12 +213,12 @@ def _process(telemetry: Telemetry) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "tokenproxy_config_last_reload_successful",
         "1 if the configuration was good when it was last read, else 0.",
-        value=int(telemetry.config_last_reload_successful),
+        value=int(telemetry.configuration.last_reload_successful),
     )
     yield GaugeMetricFamily(
         "tokenproxy_config_last_reload_success_timestamp_seconds",
         "When the configuration in use was read.",
-        value=telemetry.config_last_reload_success_at,
+        value=telemetry.configuration.last_reload_success_at,
     )
     yield GaugeMetricFamily(
         "tokenproxy_event_loop_lag_seconds",

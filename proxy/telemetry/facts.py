@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import LIMITS
 from proxy.telemetry.audience import AudienceFacts
+from proxy.telemetry.configuration import ConfigurationFacts
+from proxy.telemetry.fetches import Fetches
 from proxy.telemetry.files import FileFacts
 from proxy.telemetry.upstream import UpstreamFacts
 
@@ -36,22 +38,27 @@ class Telemetry:
     ) -> None:
         self.log = log
         self.wall = wall
-        self.upstreams = {
-            name: UpstreamFacts(name, log=log, monotonic=monotonic) for name in ("", *upstreams)
-        }
+        self._monotonic = monotonic
+        self.fetches = Fetches()
+        self.configuration = ConfigurationFacts(log, wall=wall)
+        self.upstreams = {name: self.upstream(name) for name in ("", *upstreams)}
         self.limits_reached = dict.fromkeys(LIMITS, 0)
         """How often each bound was reached."""
-        self.audiences = {
-            name: AudienceFacts(
-                name,
-                log=log,
-                wall=wall,
-                monotonic=monotonic,
-                limits_reached=self.limits_reached,
-            )
-            for name in audiences
-        }
+        self.audiences = {name: self.audience(name) for name in audiences}
         self.files = FileFacts(log, monotonic=monotonic)
         self.event_loop_lag_seconds = 0.0
-        self.config_last_reload_successful = True
-        self.config_last_reload_success_at = wall()
+
+    def upstream(self, name: str) -> UpstreamFacts:
+        """Return facts of an upstream, all at the start; whoever wants them shown puts them in."""
+        return UpstreamFacts(name, log=self.log, monotonic=self._monotonic)
+
+    def audience(self, name: str) -> AudienceFacts:
+        """Return facts of an audience likewise."""
+        return AudienceFacts(
+            name,
+            log=self.log,
+            wall=self.wall,
+            monotonic=self._monotonic,
+            limits_reached=self.limits_reached,
+            fetches=self.fetches,
+        )

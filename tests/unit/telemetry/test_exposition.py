@@ -190,7 +190,7 @@ def test_the_process_tells_its_build_and_its_configuration(
     name = "tokenproxy_config_last_reload"
     assert value(telemetry, f"{name}_successful") == 1
     assert value(telemetry, f"{name}_success_timestamp_seconds") == clock.wall()
-    telemetry.config_last_reload_successful = False
+    telemetry.configuration.problem = "wrong"
     telemetry.event_loop_lag_seconds = 0.25
     assert value(telemetry, f"{name}_successful") == 0
     assert value(telemetry, "tokenproxy_event_loop_lag_seconds") == 0.25
