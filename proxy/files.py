@@ -66,16 +66,20 @@ class FileWatch:
     def add(self, name: str, paths: Iterable[str], reload: Callable[[], Awaitable[object]]) -> None:
         """Have `reload` called when one of the files of the configuration key `name` may differ.
 
-        It sees for itself whether they do, and raises `ProxyError` when they cannot be used.
+        It sees for itself whether they do, and raises `ProxyError` when they cannot be used;
+        False says the same where it was told already.
         """
         watched = _Watched(name, tuple(paths), reload)
         if watched.paths:
             self._watched.append(watched)
 
+    def remove(self, name: str) -> None:
+        """Look no more at the files of `name`, if it has any; a reading under way goes on."""
+        self._watched = [each for each in self._watched if each.name != name]
+
     def start(self) -> None:
-        """Begin to look, if there is anything to look at."""
-        if self._watched:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        """Begin to look."""
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def close(self) -> None:
         """Look no more."""
@@ -104,13 +108,16 @@ class FileWatch:
 
     async def _reload(self, watched: _Watched) -> None:
         try:
-            await watched.reload()
+            usable = await watched.reload()
         except ProxyError as error:
             self._unusable(watched, error.detail)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the looking
             # Its name alone: the text of a foreign exception may hold a secret.
             self._unusable(watched, f"it met a fault of this proxy ({type(error).__name__})")
         else:
+            if usable is False:
+                watched.looks_since_failure = watched.looks_since_failure or 0
+                return
             watched.looks_since_failure = None
             self._facts.usable(watched.name)
         finally:

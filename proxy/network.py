@@ -43,14 +43,18 @@ class Descriptors:
     """
 
     def __init__(self, connections_max: int) -> None:
+        self.upstreams_open = 0
+        """Of all upstreams, those that are being opened too; their pools count."""
+        self.allow(connections_max)
+
+    def allow(self, connections_max: int) -> None:
+        """Reckon anew with another bound for callers."""
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if allowed == resource.RLIM_INFINITY:
             allowed = sys.maxsize
         for_both = max(2, allowed - DESCRIPTORS_RESERVED)
         self.callers_max = min(connections_max, for_both * 2 // 3)
         self.upstreams_max = for_both - self.callers_max
-        self.upstreams_open = 0
-        """Of all upstreams, those that are being opened too; their pools count."""
 
 
 class Resolver(AbstractResolver):
@@ -98,6 +102,10 @@ class Resolver(AbstractResolver):
             )
             for each_family, _, protocol, _, address in await self.addresses(host, port, family)
         ]
+
+    def allow(self, threads: int) -> None:
+        """Look up on at most so many threads from now on."""
+        self._threads_max = threads
 
     async def close(self) -> None:
         """Drop what no thread has begun; one that still waits for an answer ends when it has it."""

@@ -16,6 +16,8 @@ from proxy.errors import Fault, ProxyError
 from proxy.files import FileState, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.config.client import Tls
 
 TRIES_MAX = 3
@@ -89,6 +91,11 @@ class TlsContexts:
         if shared is None:
             shared = self._shared[key] = SharedContext(key)
         return shared
+
+    def keep(self, wanted: Iterable[Tls]) -> None:
+        """Forget all others: nobody will ask for them any more."""
+        kept = {self.of(tls) for tls in wanted}
+        self._shared = {key: shared for key, shared in self._shared.items() if shared in kept}
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

@@ -1,35 +1,41 @@
-"""The admin listener: `/livez`, `/readyz`, `/startupz`, `/metrics`, for probes and scrapers.
+"""The admin listener: probes, `/metrics` for scrapers, `/` and `/status.json` for people.
 
 Read-only and without secrets, so it may listen on any address and asks for no particular `Host`.
 It is small prey for slow callers: a head has to be there within ten seconds, an answer has to be
-taken within thirty, connections are few, bodies are not waited for. Metrics are rendered in one
-thread of their own, so that neither a scrape holds up requests nor a stuck name lookup, in the
-default threads, holds up a scrape.
+taken within thirty, connections are few, bodies are not waited for. Metrics and status are rendered
+in one thread of their own, so that neither a scrape holds up requests nor a stuck name lookup, in
+the default threads, holds up a scrape.
 """
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 # Not `aiohttp.web`: that brings applications and routing, a tenth of the time it takes to start.
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
 
+from proxy.admin import status_json
+from proxy.admin.pace import unhurried
+from proxy.admin.status import collect
 from proxy.config.addresses import Address, parse_address
 from proxy.network import listen, stop_listening
 from proxy.telemetry.exposition import registry
+from proxy.telemetry.last_minute import SAMPLE_SECONDS, LastMinute
 from proxy.telemetry.scrape import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiohttp.web_request import BaseRequest
     from aiohttp.web_response import StreamResponse
 
     from proxy.admin.health import Health
+    from proxy.admin.status import Status
     from proxy.telemetry.facts import Telemetry
 
 HEAD_SECONDS = 10.0
@@ -38,8 +44,10 @@ ANSWER_SECONDS = 30.0
 CONNECTIONS_MAX = 32
 CLOSE_SECONDS = 1.0
 
-_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/status.json"})
 _PLAIN = "text/plain; charset=utf-8"
+
+Rendered = TypeVar("Rendered")
 
 
 def _answer(
@@ -92,9 +100,17 @@ class _Server(Server):
 
 
 class AdminListener:
-    """Serves health and metrics on an address of its own. `clock` is monotonic, in seconds."""
+    """Serves health, metrics and status on an address of its own.
+
+    `clock` is monotonic, in seconds. `listening_on` is set by the app, for the status to show.
+    """
 
     def __init__(self, telemetry: Telemetry, health: Health, *, clock: Callable[[], float]) -> None:
+        self.listening_on: Sequence[str] = ()
+        self._telemetry = telemetry
+        self._started_at = clock()
+        self._last_minute = LastMinute(telemetry, clock=clock)
+        self._sampler: asyncio.Task[None] | None = None
         self._log = telemetry.log
         self._registry = registry(telemetry)
         self._health = health
@@ -124,6 +140,9 @@ class AdminListener:
         server, bound = await listen(protocols, wanted)
         self._server, self._protocols, self._bound = server, protocols, bound
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        for _ in self._last_minute.sampling():
+            pass  # all at once: nothing waits for the loop yet
+        self._sampler = asyncio.create_task(self._sample(), name="admin-sampler")
         return str(bound)
 
     async def close(self) -> None:
@@ -136,6 +155,8 @@ class AdminListener:
         ):
             return
         server, self._server = self._server, None
+        if self._sampler is not None:
+            self._sampler.cancel()
         stop_listening(server, self._bound)
         self._protocols.pre_shutdown()
         await self._protocols.shutdown(CLOSE_SECONDS)
@@ -169,6 +190,8 @@ class AdminListener:
             return self._readiness(verbose="verbose" in request.query)
         if path == "/startupz":
             return self._startup()
+        if path == "/status.json":
+            return _answer(200, await self._in_thread(self._json), status_json.MEDIA_TYPE)
         return await self._metrics(request.headers.get("Accept", ""))
 
     def _readiness(self, *, verbose: bool) -> Response:
@@ -187,6 +210,29 @@ class AdminListener:
         return _answer(503, f"waiting for first tokens: {waiting}")
 
     async def _metrics(self, accept: str) -> Response:
-        loop = asyncio.get_running_loop()
-        page, media_type = await loop.run_in_executor(self._threads, render, self._registry, accept)
+        page, media_type = await self._in_thread(partial(render, self._registry, accept))
         return _answer(200, page, media_type)
+
+    def _json(self) -> bytes:
+        return "".join(unhurried(status_json.pieces(self._status()))).encode()
+
+    def _status(self) -> Status:
+        return collect(
+            self._telemetry,
+            self._health,
+            self._last_minute,
+            now=self._telemetry.wall(),
+            uptime_seconds=self._clock() - self._started_at,
+            listen=self.listening_on,
+            admin=str(self._bound),
+        )
+
+    async def _in_thread(self, render: Callable[[], Rendered]) -> Rendered:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, render)
+
+    async def _sample(self) -> None:
+        """Copy the counts every few seconds, so that there are rates to show."""
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            for _ in self._last_minute.sampling():
+                await asyncio.sleep(0)

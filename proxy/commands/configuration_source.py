@@ -19,7 +19,7 @@ from proxy.commands.source_arguments import (
     SETTINGS,
 )
 from proxy.config.document import Document
-from proxy.config.loader import load, load_document
+from proxy.config.loader import Loaded, load, load_document
 from proxy.config.substitution import Substituted
 
 if TYPE_CHECKING:
@@ -58,14 +58,20 @@ def source_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path
 
 
 def load_source(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Config, str]:
-    """Return the configuration and its source's name, for people.
+    """Return the configuration and its source's name, for people; as `read_source`."""
+    loaded = read_source(arguments, environ)
+    return loaded.config, loaded.source
+
+
+def read_source(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
+    """Return the configuration, and where it came from.
 
     Raises `UsageError` when there is no source or are two, `ConfigurationError` when it is wrong.
     """
     file = source_of(arguments, environ)
     if file is not None:
-        return load(file, environ), str(file)
-    return load_document(_document(arguments, environ), Path.cwd()), COMMAND_LINE
+        return load(file, environ)
+    return Loaded(load_document(_document(arguments, environ), Path.cwd()), COMMAND_LINE)
 
 
 def _document(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Document:

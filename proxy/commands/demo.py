@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from proxy.app import AddressUnavailable, App
+from proxy.app import App
 from proxy.commands.demo_servers import (
     CLIENT_ID,
     HOST,
@@ -30,7 +30,8 @@ from proxy.commands.demo_servers import (
 from proxy.commands.demo_story import PATH, DemoFailed, Story
 from proxy.commands.exit_status import ExitStatus
 from proxy.commands.run import log_to_standard_error, loop_factory
-from proxy.config.loader import load_text
+from proxy.config.loader import Loaded, load_text
+from proxy.listeners import AddressUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -180,7 +181,7 @@ async def _started(
     )
     environ = {"DEMO_CLIENT_SECRET": server.client_secret}
     config = load_text(text, SOURCE, environ, Path.cwd())
-    app = App(config, source=SOURCE, log=log_to_standard_error(config), announces=False)
+    app = App(Loaded(config, SOURCE), log=log_to_standard_error(config), announces=False)
     try:
         await app.start()
     except AddressUnavailable:

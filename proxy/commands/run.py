@@ -11,26 +11,31 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from proxy.app import AddressUnavailable, App
+from proxy.app import App
 from proxy.commands.exit_status import ExitStatus
+from proxy.listeners import AddressUnavailable
 from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.config.loader import Loaded
     from proxy.config.schema import Config
 
 # Whoever sends a second signal has waited enough.
 KILLED_FLUSH_SECONDS_MAX = 0.5
 
 
-def run(config: Config, source: str) -> int:
-    """Serve until SIGTERM or SIGINT, drain, and return the exit status."""
-    log = log_to_standard_error(config)
+def run(loaded: Loaded, load: Callable[[], Loaded]) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return the exit status.
+
+    `load` reads the configuration again, for SIGHUP and for a file that changes.
+    """
+    log = log_to_standard_error(loaded.config)
     _allow_descriptors()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_serve(config, source, log))
+            return runner.run(_serve(loaded, load, log))
     finally:
         log.flush()
 
@@ -63,11 +68,12 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(config: Config, source: str, log: Log) -> int:
-    app = App(config, source=source, log=log)
+async def _serve(loaded: Loaded, load: Callable[[], Loaded], log: Log) -> int:
+    app = App(loaded, log=log, load=load)
     try:
         # Signals first: whoever starts us may stop us before we listen.
         stop = _stop_on_signals(log)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reload)
         await app.start()
         await stop.wait()
         await app.drain()
@@ -97,12 +103,4 @@ def _stop_on_signals(log: Log) -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    loop.add_signal_handler(
-        signal.SIGHUP,
-        lambda: log.warning(
-            "reload_unsupported",
-            "this version does not reload its configuration: restart it to apply a new one "
-            "(secret files are read anew without that)",
-        ),
-    )
     return stop

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.commands.configuration_source import load_source
+from proxy.commands.configuration_source import read_source
 
 if TYPE_CHECKING:
     import argparse
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; return the exit status."""
-    config, source = load_source(arguments, os.environ)
+    load = partial(read_source, arguments, os.environ)
+    loaded = load()
     # Late, so that a wrong configuration is reported before a web server is imported.
     from proxy.commands.run import run  # noqa: PLC0415
 
-    return run(config, source)
+    return run(loaded, load)

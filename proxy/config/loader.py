@@ -7,6 +7,8 @@ findings. Nothing that is printed holds a value.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.config import checks, credentials, validation
@@ -22,12 +24,34 @@ if TYPE_CHECKING:
     from proxy.config.schema import Config
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where it came from.
+
+    `source` is for people; `file` is the regular file that it can be read from again, None if
+    there is none; `sha256` is that of the file, in hex, None where the file may hold secrets: a
+    short one could be found by trying.
+    """
+
+    config: Config
+    source: str
+    file: Path | None = None
+    sha256: str | None = None
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Read the configuration file at `path`.
 
     Raises `ConfigurationError` with all problems; a file that cannot be read is one, too.
     """
-    return load_text(read_text(path), str(path), environ, path.absolute().parent)
+    content = _content(path)
+    config = load_text(_decoded(content, path), str(path), environ, path.absolute().parent)
+    return Loaded(
+        config,
+        str(path),
+        path.absolute() if path.is_file() else None,
+        None if config.allow_inline_secrets else hashlib.sha256(content).hexdigest(),
+    )
 
 
 def load_text(
@@ -55,11 +79,18 @@ def load_document(document: Document, base_directory: Path) -> Config:
 
 def read_text(path: Path) -> str:
     """Return the file's text. Raises `ConfigurationError` if it is none or cannot be read."""
+    return _decoded(_content(path), path)
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise ConfigurationError([Problem(str(path), 1, 1, "", message)]) from None
+
+
+def _decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

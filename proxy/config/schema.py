@@ -52,8 +52,9 @@ class Admin(Section):
 class Log(Section):
     """`log`: what is written to standard error."""
 
-    format: Literal["auto", "json", "text"] = "auto"
-    """`auto` is JSON unless standard error is a terminal."""
+    format: Literal["auto", "json", "text", "ecs"] = "auto"
+    """`auto` is JSON unless standard error is a terminal; `ecs` is JSON with the key names of the
+    Elastic Common Schema."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is written."""
     access: AccessLog = "errors"

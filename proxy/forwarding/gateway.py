@@ -10,7 +10,6 @@ byte, trouble breaks the connection off.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING
 
 from proxy.config.addresses import TcpAddress
@@ -19,12 +18,9 @@ from proxy.forwarding import answer as own_answer
 from proxy.forwarding.admission import refuse_foreign_pages, refuse_loop
 from proxy.forwarding.delivery import deliver_at_once
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.lane import Lane
-from proxy.forwarding.pool import Pool
+from proxy.forwarding.lanes import Lanes
 from proxy.forwarding.record import note
-from proxy.forwarding.routing import Route, Routes
 from proxy.forwarding.server import CallerServer
-from proxy.network import Descriptors, Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +29,13 @@ if TYPE_CHECKING:
     from proxy.config.schema import Config
     from proxy.forwarding.caller_request import CallerRequest
     from proxy.forwarding.head import RequestHead
+    from proxy.forwarding.lane import Lane
+    from proxy.forwarding.routing import Route
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import UpstreamFacts
     from proxy.tls import TlsContexts
 
-RESOLVER_THREADS_MAX = 16
 CALLER_LEFT = 499
 """What a request counts as whose caller left before an answer began (nginx's number)."""
 
@@ -58,44 +55,28 @@ class Gateway:
         self._telemetry = telemetry
         self._log = telemetry.log
         self._now: Callable[[], float] = loop.time
-        self._routes = Routes(config)
-        self._resolver = Resolver(
-            threads=max(2, min(len(config.upstreams), RESOLVER_THREADS_MAX)), purpose="upstreams"
+        self._lanes = Lanes(
+            config, tokens, telemetry, contexts=contexts, loop=loop, draining=self._is_draining
         )
-        descriptors = Descriptors(config.limits.connections_max)
-        pseudonym = f"token-proxy-{secrets.token_hex(4)}"
-        self._pseudonym = pseudonym.encode("ascii")
-        self._pools: dict[str, Pool] = {}
-        self._lanes: dict[str, Lane] = {}
-        for route in self._routes.routes:
-            facts = telemetry.upstreams[route.name]
-            pool = self._pools[route.name] = Pool(
-                route,
-                loop=loop,
-                resolver=self._resolver,
-                contexts=contexts,
-                descriptors=descriptors,
-                limits=config.limits,
-                facts=facts,
-            )
-            self._lanes[route.name] = Lane(
-                route=route,
-                pool=pool,
-                facts=facts,
-                tokens=tokens,
-                limits=config.limits,
-                via=f"Via: 1.1 {pseudonym}".encode("ascii"),
-                now=loop.time,
-                draining=self._is_draining,
-            )
         self._nobody = telemetry.upstreams[""]
         self._in_flight_max = config.limits.requests_in_flight_max
         self._refuses_browsers = config.browser_requests == "refuse"
         self._drained: asyncio.Event | None = None
         self.in_flight = 0
         self.server = CallerServer(
-            self, limits=config.limits, connections_max=descriptors.callers_max
+            self, limits=config.limits, connections_max=self._lanes.descriptors.callers_max
         )
+
+    def reconfigure(self, config: Config, tokens: TokenSource) -> list[Lane]:
+        """Serve by another configuration from now on; return the lanes served until now.
+
+        Requests that are in flight go on as they began. See `Lanes.reconfigure`.
+        """
+        left = self._lanes.reconfigure(config, tokens)
+        self._in_flight_max = config.limits.requests_in_flight_max
+        self._refuses_browsers = config.browser_requests == "refuse"
+        self.server.reconfigure(config.limits, connections_max=self._lanes.descriptors.callers_max)
+        return left
 
     def begin(self, request: CallerRequest) -> bool:
         """Take a request as far as it goes without waiting; raises nothing.
@@ -112,11 +93,11 @@ class Gateway:
             if head.max_forwards == 0:
                 return False
             route, target = self._route(head)
-            lane = self._lanes[route.name]
+            lane = self._lanes.by_name[route.name]
             request.facts = lane.facts
             route.check(head)
             exchange = request.exchange = Exchange(request, head, lane, target)
-            lane.facts.in_flight += 1
+            lane.entered()
             return exchange.send_at_once(now)
         except Exception as error:  # noqa: BLE001 - `finish` raises it where errors become answers
             request.trouble = error
@@ -184,7 +165,7 @@ class Gateway:
     ) -> None:
         """Let go of what a request held, and count it."""
         if request.exchange is not None:
-            request.facts.in_flight -= 1
+            request.exchange.lane.left()
             request.exchange.end(now)
         self.in_flight -= 1
         if self._drained is not None and not self.in_flight:
@@ -214,16 +195,14 @@ class Gateway:
 
     def listening_on(self, addresses: list[Address]) -> None:
         """Take note of what is listened on: requests may name us by it."""
-        self._routes.ports = frozenset(
+        self._lanes.routes.ports = frozenset(
             address.port for address in addresses if isinstance(address, TcpAddress)
         )
 
     async def close(self) -> None:
         """Close all connections, callers' and upstreams'."""
         await self.server.end_all()
-        for pool in self._pools.values():
-            pool.close()
-        await self._resolver.close()
+        await self._lanes.close()
 
     def _admit(self) -> None:
         if self._drained is not None:
@@ -238,8 +217,8 @@ class Gateway:
 
     def _route(self, head: RequestHead) -> tuple[Route, bytes]:
         if head.via:
-            refuse_loop(head, self._pseudonym)
-        found = self._routes.match(head)
+            refuse_loop(head, self._lanes.pseudonym)
+        found = self._lanes.routes.match(head)
         if self._refuses_browsers and (head.origin or head.sec_fetch_site):
             refuse_foreign_pages(head)
         return found

@@ -1,8 +1,9 @@
-"""What all exchanges with one upstream share."""
+"""What all exchanges with one upstream share, while one configuration lasts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.telemetry.upstream import UpstreamFacts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lane:
     """See the module's docstring. `now` is the event loop's clock."""
 
@@ -27,3 +28,23 @@ class Lane:
     via: bytes
     now: Callable[[], float]
     draining: Callable[[], bool]
+    in_flight: int = 0
+    _emptied: asyncio.Event | None = field(default=None)
+
+    def entered(self) -> None:
+        """Count a request that goes this way."""
+        self.in_flight += 1
+        self.facts.in_flight += 1
+
+    def left(self) -> None:
+        """Count one that is over."""
+        self.in_flight -= 1
+        self.facts.in_flight -= 1
+        if self._emptied is not None and not self.in_flight:
+            self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Wait until nobody is on it; no new request may be led here any more."""
+        if self.in_flight:
+            self._emptied = self._emptied or asyncio.Event()
+            await self._emptied.wait()

@@ -155,6 +155,12 @@ class Pool:
         for connection in list(self._all):
             connection.close()
 
+    def retire(self) -> None:
+        """Close what is idle, and what comes back from now on; what is in use goes on."""
+        self._closed = True
+        for connection in list(self._idle):
+            connection.close()
+
     async def _stand_in_line(self, deadline: float) -> UpstreamConnection | None:
         """Wait for a connection, or (None) for the place of one that ended."""
         waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()

@@ -54,6 +54,13 @@ class CallerServer(Server):
         self.connections_open = 0
         self._emptied: asyncio.Event | None = None
 
+    def reconfigure(self, limits: Limits, *, connections_max: int) -> None:
+        """Use other limits from now on; connections that are there stay."""
+        self._connections_max = connections_max
+        if limits.header_fields_max != self.limits.header_fields_max:
+            self.heads = HeadReader(fields_max=limits.header_fields_max)
+        self.limits = limits
+
     def opened(self, protocol: CallerProtocol) -> bool:
         """Count a new connection; False if it is one too many."""
         self.connection_made(protocol, protocol.transport)  # type: ignore[arg-type]

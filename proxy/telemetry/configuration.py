@@ -54,10 +54,16 @@ class ConfigurationFacts:
             changed=changed or None,
         )
 
-    def reload_failed(self, problem: str) -> None:
-        """Note a configuration that cannot be used; `problem` says what, where, what to do."""
+    def reload_failed(self, problem: str, *, asked: bool) -> None:
+        """Note a configuration that cannot be used; `problem` says what, where, what to do.
+
+        What is known already is not said again, unless somebody has asked.
+        """
+        known = problem == self.problem
         self.problem = problem
         self.last_reload_at = self._wall()
+        if known and not asked:
+            return
         self._log.error(
             "config_reload_failed",
             "the configuration cannot be used, the one before stays in use",

@@ -19,7 +19,7 @@ from proxy.telemetry.files import FileFacts
 from proxy.telemetry.upstream import UpstreamFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from proxy.telemetry.log import Log
 
@@ -47,6 +47,26 @@ class Telemetry:
         self.audiences = {name: self.audience(name) for name in audiences}
         self.files = FileFacts(log, monotonic=monotonic)
         self.event_loop_lag_seconds = 0.0
+
+    def reconfigure(
+        self, *, upstreams: Iterable[str], audiences: Iterable[str], kept: Collection[str]
+    ) -> None:
+        """Know these from now on. Of the audiences only the facts of those `kept` go on.
+
+        Upstreams that are none any more stay until `forget_upstreams`: requests are in flight.
+        """
+        for name in upstreams:
+            if name not in self.upstreams:
+                self.upstreams[name] = self.upstream(name)
+        self.audiences = {
+            name: self.audiences[name] if name in kept else self.audience(name)
+            for name in audiences
+        }
+
+    def forget_upstreams(self, *, but: Collection[str]) -> None:
+        """Show no more of upstreams that are not among these."""
+        for name in [each for each in self.upstreams if each and each not in but]:
+            del self.upstreams[name]
 
     def upstream(self, name: str) -> UpstreamFacts:
         """Return facts of an upstream, all at the start; whoever wants them shown puts them in."""

@@ -1,4 +1,4 @@
-"""The log: one event a line, JSON for machines, text for a terminal.
+"""The log: one event a line, JSON for machines, in our keys or ECS's, text for a terminal.
 
 Rules. Whatever is written is cleaned (no control or invisible character can forge a line or move a
 cursor) and cut. Of an exception only its type and the places it passed are written, never its
@@ -8,26 +8,38 @@ lines were lost the next one says `dropped`, how many since the start. No global
 libraries log comes through loggers outside the tree that `logging.getLogger` knows.
 
 Access lines have a switch of their own (`log.access`) and are written whatever the level.
+
+Whoever knows what fails folds its repetitions (`repeats`). Faults of ours and what libraries log
+have nobody who does: these are folded here, one line a minute for each that differs, with `times`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from proxy.telemetry import ecs, lines
+from proxy.telemetry.repeats import Occurrences
 from proxy.telemetry.writer import FLUSH_SECONDS_MAX, LINES_MAX, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Value = str | int | float | bool | list[str] | None
+Format = Literal["auto", "json", "text", "ecs"]
+Level = Literal["debug", "info", "warning", "error"]
+Access = Literal["off", "errors", "all"]
 
+FOLDED = frozenset({"internal_error", "library"})
+"""Events that are folded here."""
+KINDS_MAX = 64
+"""So many different ones are told apart; what comes beyond them is one more kind."""
 VALUE_CHARACTERS_MAX = 512
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 _LEVELS = {
@@ -67,31 +79,6 @@ def places(error: BaseException) -> str:
     return ", ".join(reversed(frames[-8:]))
 
 
-def _json_line(
-    at: datetime, level: str, event: str, message: str, fields: Mapping[str, Value]
-) -> str:
-    time = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
-    line = {"time": time, "level": level, "event": event, "message": message, **fields}
-    return json.dumps(line) + "\n"
-
-
-def _text_line(
-    at: datetime, level: str, event: str, message: str, fields: Mapping[str, Value]
-) -> str:
-    time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
-    shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
-    return f"{time} {level:<7} {event}: {message}{shown}\n"
-
-
-def _quoted(value: Value) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, list):
-        text = ",".join(value)
-    if text and not any(c in ' "=' for c in text):
-        return text
-    return json.dumps(text, ensure_ascii=False)
-
-
 class _Library(logging.Handler):
     """Bring what a library logs into our own log, without what it quotes."""
 
@@ -113,29 +100,46 @@ class _Library(logging.Handler):
 class Log:
     """Where events go. Safe to call from any thread; never waits, never raises for the stream.
 
-    `format` `auto` is JSON unless the stream is a terminal; `level` is the lowest written; `wall`
-    gives Unix time in seconds; `lines_max` is how many lines may wait to be written. Call `flush`
-    before the process ends.
+    `format` `auto` is JSON unless the stream is a terminal, `ecs` is JSON with ECS's keys; `level`
+    is the lowest written; `wall` gives Unix time in seconds, `monotonic` an instant; `lines_max` is
+    how many lines may wait to be written. Call `flush` before the process ends.
     """
 
     def __init__(
         self,
         *,
-        format: Literal["auto", "json", "text"],  # noqa: A002 - the key's own name
-        level: str,
-        access: Literal["off", "errors", "all"],
+        format: Format,  # noqa: A002 - the key's own name
+        level: Level,
+        access: Access,
         stream: TextIO,
         wall: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
         lines_max: int = LINES_MAX,
     ) -> None:
-        as_json = format == "json" or (format == "auto" and not stream.isatty())
-        self._line = _json_line if as_json else _text_line
+        self._stream = stream
         self._writer = Writer(stream, lines_max=lines_max)
         self._dropped_told = 0
         self._lock = threading.Lock()
-        self._level = _LEVELS[level]
-        self._access = access
         self._wall = wall
+        self._monotonic = monotonic
+        self._repeated: dict[tuple[Value, ...], Occurrences] = {}
+        self.reconfigure(format=format, level=level, access=access)
+
+    def reconfigure(
+        self,
+        *,
+        format: Format,  # noqa: A002 - as above
+        level: Level,
+        access: Access,
+    ) -> None:
+        """Write from the next line on as these say. Lines on their way stay as they are."""
+        as_json = format == "json" or (format == "auto" and not self._stream.isatty())
+        with self._lock:
+            self._line = (
+                ecs.line if format == "ecs" else lines.json_line if as_json else lines.text_line
+            )
+            self._level = _LEVELS[level]
+            self._access = access
 
     def debug(self, event: str, message: str, **fields: Value) -> None:
         """Write what only somebody who looks for a fault wants to see."""
@@ -191,6 +195,11 @@ class Log:
     def _emit(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
         # The lock keeps the lines in the order of their times, whichever thread they come from.
         with self._lock:
+            if event in FOLDED:
+                times = self._times(event, message, fields)
+                if not times:
+                    return
+                fields = {**fields, "times": times}
             if not self._writer.has_room():
                 return
             shown = {name: _cleaned(value) for name, value in fields.items() if value is not None}
@@ -200,3 +209,10 @@ class Log:
                 shown["dropped"] = self._dropped_told = dropped
             at = datetime.fromtimestamp(self._wall(), UTC)
             self._writer.put(self._line(at, level, event, clean(message), shown))
+
+    def _times(self, event: str, message: str, fields: Mapping[str, Value]) -> int:
+        """Return how often this happened since it was told last; 0: it is not to be told now."""
+        kind = (event, message, *(fields.get(name) for name in ("library", "error", "places")))
+        if kind not in self._repeated and len(self._repeated) >= KINDS_MAX:
+            kind = (event,)
+        return self._repeated.setdefault(kind, Occurrences()).happened(self._monotonic())

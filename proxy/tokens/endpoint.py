@@ -57,14 +57,15 @@ class Endpoint:
         self._resolver = resolver
         self._trust = trust
         self._wall = wall
-        self._body_bytes_max = body_bytes_max
+        self.body_bytes_max = body_bytes_max
+        """How long a token answer may be."""
         self._sessions: dict[int, aiohttp.ClientSession] = {}
         """By the longest body that is read in them."""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Post a token request. Raises `FetchFailed`."""
         return await self._exchange(
-            "POST", url, headers, body, self._body_bytes_max, limit="token_response_bytes_max"
+            "POST", url, headers, body, self.body_bytes_max, limit="token_response_bytes_max"
         )
 
     async def get(self, url: str, *, body_bytes_max: int) -> Answer:

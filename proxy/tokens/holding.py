@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 
 class Holding:
-    """What is held of one audience. Instants are monotonic seconds; `seconds`: a fetch took."""
+    """What is held of one audience. Instants are monotonic seconds; `seconds`: a fetch took.
 
-    __slots__ = ("audience", "facts", "fetch", "lease", "task", "timer", "used_at")
+    `retired`: the configuration knows it no more.
+    """
+
+    __slots__ = ("audience", "facts", "fetch", "lease", "retired", "task", "timer", "used_at")
 
     def __init__(self, audience: Audience, fetch: Fetch, facts: AudienceFacts, now: float) -> None:
         self.audience = audience
@@ -29,6 +32,13 @@ class Holding:
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.used_at = now
+        self.retired = False
+
+    def stop_timer(self) -> None:
+        """Let it wake up no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def granted(
         self, fetched: Fetched, reason: FetchReason, seconds: float, *, now: float, chance: float

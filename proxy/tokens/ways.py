@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.network import Resolver
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
     from proxy.telemetry.files import FileFacts
     from proxy.tls import SharedContext, TlsContexts
 
+THREADS_MIN = 2
 THREADS_MAX = 64
 
 
-class _Way:
+class Way:
     """One client's endpoint, where it is, and what we show there."""
 
     def __init__(
@@ -37,65 +37,100 @@ class _Way:
         *,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
-        news: Callable[[], Awaitable[None]],
+        news: Callable[[str], Awaitable[None]],
     ) -> None:
+        self.name = name
         self.client = client
         self.endpoint = Endpoint(
             client, resolver=resolver, trust=trust, wall=wall, body_bytes_max=body_bytes_max
         )
         self.locator = TokenEndpointLocator(client, self.endpoint, monotonic=monotonic)
         self.credential = Credential(name, client, trust, facts)
+        self.trust = trust
         self._news = news
 
-    async def read_proof(self) -> None:
-        """Read a changed secret, key or assertion; see `FileWatch.add`."""
-        self.credential.read_proof()
-        await self._news()
+    def watch(self, files: FileWatch) -> None:
+        """Have the files of what we show read again when they change."""
+        files.add(self.credential.key, self.credential.files, self._read_proof)
+        files.add(self.credential.tls_key, self.trust.files, self._read_tls)
 
-    async def read_tls(self) -> None:
-        """Read changed files of `tls`; see `FileWatch.add`."""
+    def unwatch(self, files: FileWatch) -> None:
+        """Undo `watch`."""
+        files.remove(self.credential.key)
+        files.remove(self.credential.tls_key)
+
+    async def close(self) -> None:
+        """Close all connections and end searches."""
+        self.locator.close()
+        await self.endpoint.close()
+
+    async def _read_proof(self) -> None:
+        self.credential.read_proof()
+        await self._news(self.name)
+
+    async def _read_tls(self) -> None:
         await self.credential.read_tls()
-        await self._news()
+        await self._news(self.name)
 
 
 class Ways:
-    """All clients' ways out. `news` is awaited with a client's name when its files have changed."""
+    """All clients' ways out, of the configuration that was given last."""
 
     def __init__(
         self,
-        config: Config,
         *,
         contexts: TlsContexts,
         files: FileWatch,
         facts: FileFacts,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
-        news: Callable[[str], Awaitable[None]],
     ) -> None:
+        self._contexts = contexts
+        self._files = files
+        self._facts = facts
         self._monotonic = monotonic
         self._wall = wall
+        self._resolver = Resolver(threads=THREADS_MIN, purpose="tokens")
+        self._ways: dict[str, Way] = {}
+        self.news: Callable[[str], Awaitable[None]] = _nobody_listens
+        """Awaited with a client's name when its files have changed."""
+
+    def reconfigure(self, config: Config) -> list[Way]:
+        """Have a way for each client of `config`; return those that are none of them any more.
+
+        They still lead out, until they are closed, but their files are not looked at.
+        """
         # A look-up that hangs holds one thread; one per client keeps them out of each other's way.
-        self._resolver = Resolver(
-            threads=max(2, min(len(config.clients), THREADS_MAX)), purpose="tokens"
-        )
+        self._resolver.allow(max(THREADS_MIN, min(len(config.clients), THREADS_MAX)))
+        kept = {n: w for n, w in self._ways.items() if config.clients.get(n) == w.client}
+        left = [way for name, way in self._ways.items() if name not in kept]
+        for way in left:
+            way.unwatch(self._files)
         self._ways = {
-            name: _Way(
-                name,
-                client,
-                self._resolver,
-                contexts.of(client.tls),
-                facts,
-                config.limits.token_response_bytes_max,
-                monotonic=monotonic,
-                wall=wall,
-                news=partial(news, name),
-            )
+            name: kept.get(name) or self._way(name, client, config)
             for name, client in config.clients.items()
         }
-        for way in self._ways.values():
-            credential = way.credential
-            files.add(credential.key, credential.files, way.read_proof)
-            files.add(credential.tls_key, contexts.of(way.client.tls).files, way.read_tls)
+        for name, way in self._ways.items():
+            way.endpoint.body_bytes_max = config.limits.token_response_bytes_max
+            if name not in kept:
+                way.watch(self._files)
+        return left
+
+    def _way(self, name: str, client: Client, config: Config) -> Way:
+        return Way(
+            name,
+            client,
+            self._resolver,
+            self._contexts.of(client.tls),
+            self._facts,
+            config.limits.token_response_bytes_max,
+            monotonic=self._monotonic,
+            wall=self._wall,
+            news=self._tell,
+        )
+
+    async def _tell(self, client: str) -> None:
+        await self.news(client)
 
     def fetch(self, audience: Audience) -> Fetch:
         """Return what asks for `audience`'s token."""
@@ -111,8 +146,11 @@ class Ways:
         )
 
     async def close(self) -> None:
-        """Close all connections and end searches."""
+        """Close all ways."""
         for way in self._ways.values():
-            way.locator.close()
-            await way.endpoint.close()
+            await way.close()
         await self._resolver.close()
+
+
+async def _nobody_listens(_client: str) -> None:
+    """Take no note of a change: nobody holds a token yet."""

@@ -56,7 +56,7 @@ Trouble = pytest.mark.parametrize("trouble", [resets, answers_503, answers_429, 
 
 
 def let_chance_be(the: Bench, chance: float) -> None:
-    the.cache._chance = lambda: chance
+    the.cache.keeper.chance = lambda: chance
 
 
 def attempts(server: TokenServer) -> list[float]:

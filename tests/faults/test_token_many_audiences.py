@@ -151,7 +151,7 @@ async def test_a_hundred_audiences_whose_servers_die_and_return_keep_what_is_pro
         audiences = {name: {"client": name, "audience": name} for name in names}
         the = await stack.enter_async_context(bench(clients=clients, audiences=audiences))
         the.servers += [each.server for each in every]
-        the.cache._chance = chance.random
+        the.cache.keeper.chance = chance.random
         the.cache.start()
         await the.advance(0)
         began_at = now()

@@ -26,7 +26,7 @@ from faults.stepped_time import SteppedLoop, advance, now
 from integration.recording_upstream import RecordedRequest, RecordingUpstream, response
 
 from proxy.app import App
-from proxy.config.loader import load_text
+from proxy.config.loader import Loaded, load_text
 from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ async def running(
             # The loop's own, as metrics are read in a thread, where none runs.
             clocks = SimpleNamespace(monotonic=loop.time, time=lambda: WALL_AT_START + loop.time())
             patch.setattr("proxy.app.time", clocks)
-        app = App(loaded, source="token-proxy.yaml", log=log)
+        app = App(Loaded(loaded, "token-proxy.yaml"), log=log)
         try:
             await app.start()
             connector = aiohttp.TCPConnector(limit=0, force_close=True)

@@ -12,6 +12,7 @@ from faults.token_server import configuration, eventually, running, surroundings
 from integration.recording_upstream import response
 
 from proxy import app as wiring
+from proxy.listeners import AddressUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ async def test_an_address_that_is_taken_is_named_and_nothing_stays_open(
             {"listen": [first, address]} if key == "listen" else {"admin": {"listen": address}}
         )
         async with surroundings() as (server, upstream, _):
-            with pytest.raises(wiring.AddressUnavailable) as caught:
+            with pytest.raises(AddressUnavailable) as caught:
                 async with running(configuration(server, upstream.url, **keys), tmp_path):
                     raise AssertionError("it must not start")
             assert server.requests == []

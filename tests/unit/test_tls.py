@@ -13,7 +13,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from proxy.app import App
-from proxy.config.loader import load_text
+from proxy.config.loader import Loaded, load_text
 from proxy.config.schema import Tls
 from proxy.errors import Fault, ProxyError
 from proxy.telemetry.log import Log
@@ -97,7 +97,7 @@ async def test_twenty_upstreams_that_trust_the_same_cost_a_start_one_context(
     }
     config = load_text(yaml.safe_dump({"upstreams": upstreams}), "f.yaml", {}, tmp_path)
     log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
-    app = App(config, source="f.yaml", log=log)
+    app = App(Loaded(config, "f.yaml"), log=log)
     await app.close()
     assert len(made) == 1
 
@@ -109,7 +109,7 @@ async def test_upstreams_without_tls_cost_a_start_no_context(
     document = {"upstreams": {"u": {"url": "http://127.0.0.1:9", "audience": "none"}}}
     config = load_text(yaml.safe_dump(document), "f.yaml", {}, tmp_path)
     log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
-    app = App(config, source="f.yaml", log=log)
+    app = App(Loaded(config, "f.yaml"), log=log)
     await app.close()
     assert made == []
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.app import AddressUnavailable
+from proxy.listeners import AddressUnavailable
 from proxy.commands.demo import set_up
 from proxy.commands.demo_servers import AuthorizationServer, LoopbackServer
 from proxy.commands.demo_story import DemoFailed, Figures, Story

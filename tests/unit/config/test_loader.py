@@ -257,7 +257,7 @@ def test_a_file_that_is_not_utf_8_is_reported_where_it_ends_to_be(tmp_path: Path
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path, valid: str) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + valid.encode())
-    assert load(file, {"SECRET": "x"}).upstreams
+    assert load(file, {"SECRET": "x"}).config.upstreams
 
 
 def test_the_admin_address_is_found_in_a_file_that_is_wrong_elsewhere(tmp_path: Path) -> None:

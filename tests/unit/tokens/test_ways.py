@@ -60,14 +60,13 @@ async def test_clients_that_trust_the_same_share_one_context(
         log = Log(format="json", level="info", access="off", stream=io.StringIO(), wall=lambda: 0.0)
         facts = FileFacts(log, monotonic=lambda: 0.0)
         ways = Ways(
-            config,
             contexts=TlsContexts(),
             files=FileWatch(facts),
             facts=facts,
             monotonic=lambda: 0.0,
             wall=lambda: 0.0,
-            news=no_news,
         )
+        ways.reconfigure(config)
         try:
             for audience in config.audiences.values():
                 fetched = await ways.fetch(audience).ask()
