@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from proxy.config.problem import ConfigurationError
 from proxy.errors import ProxyError
 from proxy.listeners import AddressUnavailable
-from proxy.telemetry.log import places
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -102,8 +101,9 @@ class Reload:
         except AddressUnavailable as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the serving
-            # Its name and places alone: the text of a foreign exception may hold a secret.
-            problem = f"it met a fault of this proxy ({type(error).__name__} at {places(error)})"
+            problem = f"it met a fault of this proxy ({type(error).__name__})"
+            if problem != self._facts.problem:
+                self._log.exception("internal_error", "a reload met a fault of this proxy", error)
         else:
             self._config = loaded.config
             news = changed or not self._facts.last_reload_successful

@@ -42,7 +42,8 @@ class ConfigurationFacts:
         self.last_reload_at = self.last_reload_success_at = now
         if changed:
             self.loaded_at = now
-        self._log.info(
+        # Whatever the level: from here on the process is another one.
+        self._log.announce(
             "config_reloaded",
             "the configuration was read again, and is in use"
             if changed

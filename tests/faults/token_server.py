@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WALL_AT_START = 1_760_000_000.0
+SOURCE = "token-proxy.yaml"
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.01
 TOKEN_PATH = "/token"
@@ -229,11 +230,31 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 class Proxy:
     """A running `App`, what it logged, and a caller with as many connections as it likes."""
 
-    def __init__(self, app: App, log: io.StringIO, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        app: App,
+        log: io.StringIO,
+        session: aiohttp.ClientSession,
+        documents: list[dict[str, Any]],
+    ) -> None:
         self.app = app
         self.session = session
         self._log = log
+        self._documents = documents
         self.url = f"http://{app.addresses[0]}"
+
+    async def reload(self, **changed: Any) -> dict[str, Any]:
+        """Have these keys changed and the configuration read again; return the event of that."""
+        self._documents[0] = self._documents[0] | changed
+        names = ("config_reloaded", "config_reload_failed")
+
+        def told() -> list[dict[str, Any]]:
+            return [event for name in names for event in self.events(name)]
+
+        before = len(told())
+        self.app.reload()
+        await eventually(lambda: len(told()) > before)
+        return next(e for e in map(json.loads, reversed(self.log.splitlines())) if e in told())
 
     @property
     def log(self) -> str:
@@ -317,7 +338,12 @@ async def running(
     On a stepped loop the proxy lives in that loop's time. An exception that nobody waited for is
     a failure, unless `stray_exceptions` are what the test is about.
     """
-    loaded = load_text(yaml.safe_dump(config), "token-proxy.yaml", {}, folder)
+    documents = [config]
+
+    def load() -> Loaded:
+        text = yaml.safe_dump(documents[0])
+        return Loaded(load_text(text, SOURCE, {}, folder), SOURCE)
+
     stream = io.StringIO()
     log = Log(format="json", level="debug", access="off", stream=stream, wall=lambda: 0.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -326,13 +352,13 @@ async def running(
             # The loop's own, as metrics are read in a thread, where none runs.
             clocks = SimpleNamespace(monotonic=loop.time, time=lambda: WALL_AT_START + loop.time())
             patch.setattr("proxy.app.time", clocks)
-        app = App(Loaded(loaded, "token-proxy.yaml"), log=log)
+        app = App(load(), log=log, load=load)
         try:
             await app.start()
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             timeout = aiohttp.ClientTimeout(total=None)
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-                yield Proxy(app, stream, session)
+                yield Proxy(app, stream, session, documents)
         finally:
             await app.close()
     assert stray_exceptions or "internal_error" not in stream.getvalue(), stream.getvalue()

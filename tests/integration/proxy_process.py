@@ -88,19 +88,24 @@ async def get(url: str) -> tuple[int, bytes]:
 
 
 async def start(
-    config: dict[str, Any], folder: Path, *, environment: dict[str, str] | None = None
+    config: dict[str, Any],
+    folder: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    file: str | None = None,
 ) -> RunningProxy:
     """Start a proxy whose files lie in `folder` (made if missing); fails when it does not listen.
 
-    `environment` is added to the test's own.
+    `environment` is added to the test's own; `file` is a configuration that is there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "token-proxy.yaml"
-    file.write_text(yaml.safe_dump(COMPLETION | config, allow_unicode=True))
+    if file is None:
+        file = str(folder / "token-proxy.yaml")
+        Path(file).write_text(yaml.safe_dump(COMPLETION | config, allow_unicode=True))
     log_file = folder / "proxy.log"
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "run", "-c", str(file)),
+            *(sys.executable, "-m", "proxy", "run", "-c", file),
             cwd=ROOT,
             env=os.environ | (environment or {}),
             stdin=asyncio.subprocess.DEVNULL,
