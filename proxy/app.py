@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from proxy import __version__
 from proxy.admin.health import Health
 from proxy.admin.listener import AdminListener
+from proxy.config.urls import parse_url
 from proxy.errors import Fault, ProxyError
 from proxy.files import FileWatch
 from proxy.forwarding.gateway import Gateway
@@ -176,7 +177,7 @@ class App:
         """Read the configuration again soon; a bad one leaves the one in use as it is."""
         if self._reload is None:
             self._log.warning(
-                "reload_unsupported", "there is no file that the configuration came from"
+                "reload_unsupported", "the configuration came from what cannot be read again"
             )
         else:
             self._reload.ask()
@@ -184,13 +185,18 @@ class App:
     def _reloading(self, loaded: Loaded, load: Callable[[], Loaded]) -> Reload:
         reload = Reload(load, self._reconfigure, self.telemetry, loaded.config)
         if loaded.file is not None:
-            self._files.add("configuration", [str(loaded.file)], reload.look)
+            files = [str(loaded.file)]
+            self._files.add("configuration", files, reload.look, state=loaded.state)
         return reload
 
     async def _reconfigure(self, config: Config) -> None:
         """Serve by another configuration. Raises `ProxyError`, `AddressUnavailable`."""
-        for upstream in config.upstreams.values():
-            await self._contexts.of(upstream.tls).ready()
+        for name, upstream in config.upstreams.items():
+            if parse_url(upstream.url).scheme == "https":
+                try:
+                    await self._contexts.of(upstream.tls).ready()
+                except ProxyError as error:
+                    raise ProxyError(error.fault, f"upstreams.{name}: {error.detail}") from None
         opened = await self._listeners.open(config.listen)
         admin = self._admin
         try:

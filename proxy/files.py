@@ -10,10 +10,10 @@ readable yet) leaves what was read last in use, is said, and is tried again unti
 from __future__ import annotations
 
 import asyncio
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.config.file_state import FileState, state_of
 from proxy.errors import ProxyError
 
 if TYPE_CHECKING:
@@ -26,31 +26,13 @@ RETRY_LOOKS = 10
 """Of so many looks at a file that could not be used, one reads it again though it looks the same:
 what was wrong (no descriptor left, a directory's permissions) need not have been the file's."""
 
-FileState = tuple[tuple[int, ...] | None, ...]
-"""Of each file: device, inode, when it changed last (both ways), size; None: it is not there."""
-
-
-def state_of(paths: Iterable[str]) -> FileState:
-    """Return what tells whether files are still the same, without reading them."""
-    return tuple(map(_state, paths))
-
-
-def _state(path: str) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a Path has nothing to add here
-    except OSError:
-        return None
-    # Both times: what is set by hand leaves the one as it was, a change of rights the other.
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
 
 @dataclass(slots=True)
 class _Watched:
     name: str
     paths: tuple[str, ...]
     reload: Callable[[], Awaitable[object]]
-    # Nothing is known yet: between its first reading and the first look a file may change, too.
-    state: FileState = field(default=())
+    state: FileState
     looks_since_failure: int | None = None
     task: asyncio.Task[None] | None = None
 
@@ -63,13 +45,21 @@ class FileWatch:
         self._watched: list[_Watched] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, name: str, paths: Iterable[str], reload: Callable[[], Awaitable[object]]) -> None:
+    def add(
+        self,
+        name: str,
+        paths: Iterable[str],
+        reload: Callable[[], Awaitable[object]],
+        *,
+        state: FileState = (),
+    ) -> None:
         """Have `reload` called when one of the files of the configuration key `name` may differ.
 
         It sees for itself whether they do, and raises `ProxyError` when they cannot be used;
-        False says the same where it was told already.
+        False says the same where it was told already. `state` is that from before they were read;
+        unknown, it is called at the first look: between the two a file may change, too.
         """
-        watched = _Watched(name, tuple(paths), reload)
+        watched = _Watched(name, tuple(paths), reload, state)
         if watched.paths:
             self._watched.append(watched)
 

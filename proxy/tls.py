@@ -12,8 +12,8 @@ import ssl
 from typing import TYPE_CHECKING
 
 from proxy.config.credentials import EncryptedKeyError, no_password
+from proxy.config.file_state import FileState, state_of
 from proxy.errors import Fault, ProxyError
-from proxy.files import FileState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

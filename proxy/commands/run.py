@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 KILLED_FLUSH_SECONDS_MAX = 0.5
 
 
-def run(loaded: Loaded, load: Callable[[], Loaded]) -> int:
+def run(loaded: Loaded, load: Callable[[], Loaded] | None) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status.
 
-    `load` reads the configuration again, for SIGHUP and for a file that changes.
+    `load` reads the configuration again, for SIGHUP and for a file that changes; None: it cannot be.
     """
     log = log_to_standard_error(loaded.config)
     _allow_descriptors()
@@ -68,7 +68,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(loaded: Loaded, load: Callable[[], Loaded], log: Log) -> int:
+async def _serve(loaded: Loaded, load: Callable[[], Loaded] | None, log: Log) -> int:
     app = App(loaded, log=log, load=load)
     try:
         # Signals first: whoever starts us may stop us before we listen.

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.commands.configuration_source import read_source
+from proxy.commands.configuration_source import COMMAND_LINE, read_source
 
 if TYPE_CHECKING:
     import argparse
@@ -19,4 +19,6 @@ def execute(arguments: argparse.Namespace) -> int:
     # Late, so that a wrong configuration is reported before a web server is imported.
     from proxy.commands.run import run  # noqa: PLC0415
 
-    return run(loaded, load)
+    # A pipe is empty when it was read once, and opening it anew would wait for ever.
+    again = load if loaded.file is not None or loaded.source == COMMAND_LINE else None
+    return run(loaded, again)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from proxy.config import checks, credentials, validation
 from proxy.config.addresses import DEFAULT_ADMIN
+from proxy.config.file_state import FileState, state_of
 from proxy.config.problem import ConfigurationError, Problem
 from proxy.config.yaml_document import read_document
 
@@ -30,13 +31,14 @@ class Loaded:
 
     `source` is for people; `file` is the regular file that it can be read from again, None if
     there is none; `sha256` is that of the file, in hex, None where the file may hold secrets: a
-    short one could be found by trying.
+    short one could be found by trying. `state` is the file's from before it was read.
     """
 
     config: Config
     source: str
     file: Path | None = None
     sha256: str | None = None
+    state: FileState = ()
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -44,13 +46,16 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     Raises `ConfigurationError` with all problems; a file that cannot be read is one, too.
     """
+    file = path.absolute()
+    state = state_of([str(file)])
     content = _content(path)
-    config = load_text(_decoded(content, path), str(path), environ, path.absolute().parent)
+    config = load_text(_decoded(content, path), str(path), environ, file.parent)
     return Loaded(
         config,
         str(path),
-        path.absolute() if path.is_file() else None,
+        file if file.is_file() else None,
         None if config.allow_inline_secrets else hashlib.sha256(content).hexdigest(),
+        state,
     )
 
 
