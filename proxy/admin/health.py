@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from proxy.telemetry.log import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from proxy.telemetry.audience import AudienceFacts
     from proxy.telemetry.facts import Telemetry
 
 
 class Health:
-    """Whether the process listens and drains (both set by the app), and what follows from it.
+    """Whether the process listens, where, and drains (set by the app), and what follows from it.
 
     `prefetched` are the names of the audiences whose first token is fetched at start; `started_at`
     is a monotonic instant.
@@ -35,6 +35,8 @@ class Health:
     ) -> None:
         self.listening = False
         self.draining = False
+        self.listening_on: Sequence[str] = ()
+        self.started_at = started_at
         self._telemetry = telemetry
         self._prefetched = tuple(prefetched)
         self._give_up_at = started_at + wait_for_tokens_seconds

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 # Not `aiohttp.web`: that brings applications and routing, a tenth of the time it takes to start.
@@ -19,7 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
 
-from proxy.admin import status_json
+from proxy.admin import page, status_json
 from proxy.admin.pace import unhurried
 from proxy.admin.status import collect
 from proxy.config.addresses import Address, parse_address
@@ -29,7 +30,7 @@ from proxy.telemetry.last_minute import SAMPLE_SECONDS, LastMinute
 from proxy.telemetry.scrape import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from aiohttp.web_request import BaseRequest
     from aiohttp.web_response import StreamResponse
@@ -44,14 +45,20 @@ ANSWER_SECONDS = 30.0
 CONNECTIONS_MAX = 32
 CLOSE_SECONDS = 1.0
 
-_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/status.json"})
+_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/", "/status.json"})
 _PLAIN = "text/plain; charset=utf-8"
+
+_NO_MORE_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 Rendered = TypeVar("Rendered")
 
 
 def _answer(
-    status: int, text: str | bytes, media_type: str = _PLAIN, *, allow: str | None = None
+    status: int,
+    text: str | bytes,
+    media_type: str = _PLAIN,
+    *,
+    extra: Mapping[str, str] = _NO_MORE_FIELDS,
 ) -> Response:
     headers = {
         "Content-Type": media_type,
@@ -59,9 +66,8 @@ def _answer(
         "X-Content-Type-Options": "nosniff",
         # Without this the library would tell its version and Python's.
         "Server": "token-proxy",
+        **extra,
     }
-    if allow is not None:
-        headers["Allow"] = allow
     body = text if isinstance(text, bytes) else f"{text}\n".encode()
     return Response(status=status, body=body, headers=headers)
 
@@ -100,15 +106,10 @@ class _Server(Server):
 
 
 class AdminListener:
-    """Serves health, metrics and status on an address of its own.
-
-    `clock` is monotonic, in seconds. `listening_on` is set by the app, for the status to show.
-    """
+    """Serves health, metrics and status on an address of its own. `clock` is monotonic."""
 
     def __init__(self, telemetry: Telemetry, health: Health, *, clock: Callable[[], float]) -> None:
-        self.listening_on: Sequence[str] = ()
         self._telemetry = telemetry
-        self._started_at = clock()
         self._last_minute = LastMinute(telemetry, clock=clock)
         self._sampler: asyncio.Task[None] | None = None
         self._log = telemetry.log
@@ -183,13 +184,17 @@ class AdminListener:
         if path not in _PATHS:
             return _answer(404, "not found")
         if request.method not in {"GET", "HEAD"}:
-            return _answer(405, "only GET and HEAD", allow="GET, HEAD")
+            return _answer(405, "only GET and HEAD", extra={"Allow": "GET, HEAD"})
         if path == "/livez":
             return _answer(200, "ok")
         if path == "/readyz":
             return self._readiness(verbose="verbose" in request.query)
         if path == "/startupz":
             return self._startup()
+        if path == "/":
+            refresh = page.refresh_seconds(request.query.get("refresh", ""))
+            shown = await self._in_thread(partial(self._page, refresh))
+            return _answer(200, shown, page.MEDIA_TYPE, extra=page.HEADERS)
         if path == "/status.json":
             return _answer(200, await self._in_thread(self._json), status_json.MEDIA_TYPE)
         return await self._metrics(request.headers.get("Accept", ""))
@@ -213,6 +218,9 @@ class AdminListener:
         page, media_type = await self._in_thread(partial(render, self._registry, accept))
         return _answer(200, page, media_type)
 
+    def _page(self, refresh: int) -> bytes:
+        return "".join(unhurried(page.pieces(self._status(), refresh))).encode()
+
     def _json(self) -> bytes:
         return "".join(unhurried(status_json.pieces(self._status()))).encode()
 
@@ -222,8 +230,7 @@ class AdminListener:
             self._health,
             self._last_minute,
             now=self._telemetry.wall(),
-            uptime_seconds=self._clock() - self._started_at,
-            listen=self.listening_on,
+            uptime_seconds=self._clock() - self._health.started_at,
             admin=str(self._bound),
         )
 

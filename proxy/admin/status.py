@@ -4,8 +4,8 @@ This is the allow-list. Each field is named here and filled from a fact of that 
 passed on whole, so a secret would have to be put here by hand. Names, states, times, counts and
 codes only; the one free text, a configuration's problem, is our own.
 
-Pure: the instant is handed in. Read in a thread beside the event loop: each dict is copied before
-it is walked, and facts that belong together may be apart by what happened in between.
+The instant is handed in. Read in a thread beside the event loop, at its pace: each dict is copied
+before it is walked, and facts that belong together may be apart by what happened in between.
 Times are Unix seconds.
 """
 
@@ -17,11 +17,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from proxy import __version__
+from proxy.admin.pace import unhurried
 from proxy.errors import ADVICE
-from proxy.telemetry.last_minute import codes_by_class, percentile
+from proxy.telemetry.last_minute import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from proxy.admin.health import Health
     from proxy.telemetry.audience import AudienceFacts
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from proxy.telemetry.configuration import ConfigurationFacts
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.fetches import FetchOver
-    from proxy.telemetry.last_minute import LastMinute, Traffic
+    from proxy.telemetry.last_minute import LastMinute
     from proxy.telemetry.upstream import UpstreamFacts
 
 State = Literal["starting", "serving", "draining"]
@@ -127,7 +128,6 @@ def collect(
     *,
     now: float,
     uptime_seconds: float,
-    listen: Sequence[str],
     admin: str,
 ) -> Status:
     """Return the facts as they stand at `now`, which is Unix time."""
@@ -140,13 +140,13 @@ def collect(
         now=now,
         started_at=now - uptime_seconds,
         state=_state(health),
-        listen=tuple(listen),
+        listen=tuple(health.listening_on),
         admin=admin,
         event_loop_lag_seconds=telemetry.event_loop_lag_seconds,
         configuration=_configuration(telemetry.configuration),
-        audiences=tuple([_audience(facts, now) for facts in audiences]),
+        audiences=tuple([_audience(facts, now) for facts in unhurried(audiences)]),
         fetches=tuple([_fetch(over) for over in fetches]),
-        upstreams=tuple([_upstream(facts, last_minute.since(facts)) for facts in upstreams]),
+        upstreams=tuple([_upstream(facts, last_minute) for facts in unhurried(upstreams)]),
     )
 
 
@@ -207,16 +207,16 @@ def _fetch(over: FetchOver) -> Fetch:
     )
 
 
-def _upstream(facts: UpstreamFacts, recent: Traffic) -> Upstream:
-    codes_total = codes_by_class(facts)
+def _upstream(facts: UpstreamFacts, last_minute: LastMinute) -> Upstream:
+    recent = last_minute.since(facts)
     bounds = facts.duration.bounds
     return Upstream(
         upstream=facts.name,
         requests_in_flight=facts.in_flight,
         requests_per_second=recent.requests_per_second,
-        requests_total=sum(codes_total.values()),
+        requests_total=sum(recent.codes_total.values()),
         codes=recent.codes,
-        codes_total=codes_total,
+        codes_total=recent.codes_total,
         errors=_counted(facts.errors.copy().items()),
         errors_last_minute=_counted(recent.errors.items()),
         unauthorized=dict(facts.unauthorized_actions),

@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -46,18 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, module: str, summary: str, example: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}.",
-            epilog=f"example:\n  {PROGRAM} {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        added.set_defaults(module=f"proxy.commands.{module}")
-        return added
-
+    command = partial(_add_command, commands)
     run = command("run", "serve", "start the proxy", "run -c config.yaml")
     add_source_arguments(run)
     validate = command(
@@ -69,6 +59,16 @@ def build_parser() -> argparse.ArgumentParser:
     add_source_arguments(validate)
     validate.add_argument(
         "--format", choices=("text", "json"), default="text", help="how problems are written"
+    )
+    doctor = command(
+        "doctor",
+        "doctor.examination",
+        "ask every server that a configuration names, and say what is wrong",
+        "doctor -c config.yaml",
+    )
+    add_source_arguments(doctor)
+    doctor.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how the findings are written"
     )
     demo = command(
         "demo",
@@ -93,18 +93,53 @@ def build_parser() -> argparse.ArgumentParser:
         "config -c config.yaml",
     )
     add_source_arguments(config)
+    _add_asking_commands(command)
+    command("version", "version", "print the versions of the program and its parts", "version")
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    module: str,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  {PROGRAM} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    added.set_defaults(module=f"proxy.commands.{module}")
+    return added
+
+
+def _add_asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add those that look at a running proxy, and what helps with typing."""
+    _add_status_arguments(
+        command("status", "status", "show how a running proxy stands", "status --watch")
+    )
     healthcheck = command(
         "healthcheck",
         "healthcheck",
         "ask a running proxy's /livez: exit status 0 or 1",
         f"healthcheck --admin {DEFAULT_ADMIN}",
     )
-    _add_healthcheck_arguments(healthcheck)
-    command("version", "version", "print the versions of the program and its parts", "version")
-    return parser
+    _add_admin_arguments(healthcheck)
+    _add_completion_arguments(
+        command(
+            "completion",
+            "completion",
+            "print what makes a shell complete this program's commands and flags",
+            "completion fish > ~/.config/fish/completions/token-proxy.fish",
+        )
+    )
 
 
-def _add_healthcheck_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_admin_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", metavar="FILE", type=Path, help="read admin.listen from this file"
     )
@@ -112,6 +147,26 @@ def _add_healthcheck_arguments(parser: argparse.ArgumentParser) -> None:
         "--admin",
         metavar="ADDR",
         help=f"the admin listener's address, or TOKEN_PROXY_ADMIN; else {DEFAULT_ADMIN}",
+    )
+
+
+def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_admin_arguments(parser)
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again every two seconds, until Ctrl-C"
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="a table, or all that is known"
+    )
+
+
+def _add_completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell it is for")
+    parser.epilog = (
+        f"{parser.epilog}\n\nbash, in ~/.bashrc:\n"
+        f'  eval "$({PROGRAM} completion bash)"\n\n'
+        "zsh, in ~/.zshrc, after compinit:\n"
+        f'  eval "$({PROGRAM} completion zsh)"'
     )
 
 

@@ -1,12 +1,15 @@
-"""What is left of a request when it is over: a count, and a line where wanted."""
+"""What is left of a request when it is over: a count, a line and a span where wanted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.telemetry.tracing import ExchangeOver
+
 if TYPE_CHECKING:
     from proxy.errors import ProxyError
     from proxy.forwarding.caller_request import CallerRequest
+    from proxy.forwarding.head import RequestHead
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import Origin
 
@@ -19,7 +22,7 @@ def note(
     error: ProxyError | None,
     seconds: float,
 ) -> None:
-    """Count the request and, where wanted, write its line into the access log.
+    """Count the request and, where wanted, write its line into the access log and make its span.
 
     `own_status` is what the request counts as if no answer of an upstream was begun.
     """
@@ -51,3 +54,45 @@ def note(
             bytes_in=0 if exchange is None else exchange.request_bytes,
             bytes_out=0 if exchange is None else exchange.answer_bytes,
         )
+    if telemetry.tracing is not None:
+        telemetry.tracing.exchange(
+            _over(request, status=status, origin=origin, error=error, seconds=seconds)
+        )
+
+
+def _over(
+    request: CallerRequest,
+    *,
+    status: int,
+    origin: Origin,
+    error: ProxyError | None,
+    seconds: float,
+) -> ExchangeOver:
+    head = request.head
+    exchange = request.exchange
+    url = None if exchange is None else exchange.lane.route.url
+    return ExchangeOver(
+        upstream=request.facts.name,
+        method=request.method,
+        path=None if head is None else head.path.decode("ascii", "replace"),
+        status=status,
+        origin=origin,
+        seconds=seconds,
+        code=None if error is None else error.code,
+        detail=None if error is None else error.detail,
+        audience=None if exchange is None else exchange.audience,
+        upstream_address=None if url is None else f"{url.host}:{url.port}",
+        upstream_seconds=None if exchange is None else exchange.response_seconds,
+        traceparent=_values(head, b"traceparent"),
+        tracestate=_values(head, b"tracestate"),
+    )
+
+
+def _values(head: RequestHead | None, name: bytes) -> list[str]:
+    if head is None or name not in head.names:
+        return []
+    return [
+        line.partition(b":")[2].strip().decode("latin-1")
+        for each, line in zip(head.names, head.lines, strict=True)
+        if each == name
+    ]

@@ -59,6 +59,7 @@ class AudienceFacts:
         self.last_success_at: float | None = None
         self.lifetime_seconds: float | None = None
         self.has_had_token = False
+        self._token: str | None = None
         self._idle = self._rejected = False
         self.failing_since: float | None = None
         self.failing_with: str | None = None
@@ -113,8 +114,13 @@ class AudienceFacts:
         seconds: float,
         lifetime_seconds: float,
         expires_in_seconds: float,
+        called: str | None = None,
     ) -> None:
-        """Note a token. `seconds` is how long the fetch took, `expires_in_seconds` what is left."""
+        """Note a token. `seconds` is how long the fetch took, `expires_in_seconds` what is left.
+
+        `called`: what tells it from others in the log, where nothing of the token itself is.
+        """
+        self._token = called
         self.fetches[reason, "success"] += 1
         self.fetch_duration.observe(seconds)
         news = self.last_success_at is None
@@ -135,6 +141,7 @@ class AudienceFacts:
             message,
             {
                 "audience": self.name,
+                "token": called,
                 "reason": reason,
                 "duration_seconds": seconds,
                 "lifetime_seconds": lifetime_seconds,
@@ -225,6 +232,7 @@ class AudienceFacts:
                 "token_rejected",
                 "an upstream answered 401 to our token, getting another",
                 audience=self.name,
+                token=self._token,
                 times=times,
             )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from proxy.telemetry.log import Log
+    from proxy.telemetry.spans import Spans
 
 
 class Telemetry:
@@ -47,6 +48,8 @@ class Telemetry:
         self.audiences = {name: self.audience(name) for name in audiences}
         self.files = FileFacts(log, monotonic=monotonic)
         self.event_loop_lag_seconds = 0.0
+        self.tracing: Spans | None = None
+        """What makes spans, where that is wanted."""
 
     def reconfigure(
         self, *, upstreams: Iterable[str], audiences: Iterable[str], kept: Collection[str]

@@ -27,7 +27,7 @@ SAMPLE_SECONDS = 5.0
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 """The classes of status codes; `other` is a status outside 100 to 599."""
 
-_UPSTREAMS_AT_ONCE = 50
+_UPSTREAMS_AT_ONCE = 20
 _OTHER_CLASS = CLASSES.index("other")
 
 
@@ -36,13 +36,14 @@ class Traffic:
     """What one upstream's requests came to within `seconds`.
 
     `durations` are counts per bucket of the request histogram; `codes` by class, `errors` and
-    `unauthorized` by their labels, zeros included.
+    `unauthorized` by their labels, zeros included; `codes_total` since the start.
     """
 
     seconds: float
     requests: int
     durations: tuple[int, ...]
     codes: dict[str, int]
+    codes_total: dict[str, int]
     errors: dict[str, int]
     unauthorized: dict[str, int]
 
@@ -104,14 +105,10 @@ class LastMinute:
             requests=sum(codes),
             durations=fixed[:first],
             codes=dict(zip(CLASSES, codes, strict=True)),
+            codes_total=dict(zip(CLASSES, now.codes, strict=True)),
             errors=dict(zip(facts.errors, fixed[first:second], strict=True)),
             unauthorized=dict(zip(facts.unauthorized_actions, fixed[second:], strict=True)),
         )
-
-
-def codes_by_class(facts: UpstreamFacts) -> dict[str, int]:
-    """Return how many answers of each class there were since the start."""
-    return dict(zip(CLASSES, _codes(facts), strict=True))
 
 
 def percentile(bounds: Sequence[float], counts: Sequence[int], fraction: float) -> float | None:

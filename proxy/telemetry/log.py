@@ -174,7 +174,8 @@ class Log:
 
     def access(self, **fields: Value) -> None:
         """Write one access line; ask `wants_access` first. `path` comes without its query."""
-        message = " ".join(str(fields.get(name, "-")) for name in ("method", "path", "status"))
+        said = (fields.get(name) for name in ("method", "path", "status"))
+        message = " ".join("-" if each is None else str(each) for each in said)
         self._emit("info", "request", message, fields)
 
     def write(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
@@ -195,7 +196,7 @@ class Log:
     def _emit(self, level: str, event: str, message: str, fields: Mapping[str, Value]) -> None:
         # The lock keeps the lines in the order of their times, whichever thread they come from.
         with self._lock:
-            if event in FOLDED:
+            if event in FOLDED and "times" not in fields:
                 times = self._times(event, message, fields)
                 if not times:
                     return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
 from proxy.config.proof import SIGNING
 from proxy.tokens import client_authentication, grant
@@ -35,6 +36,8 @@ WARNINGS = {
 """What may be odd about a usable answer: the log's event and sentence."""
 MOVED = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
 """Answers that raise the question whether the token endpoint is elsewhere by now."""
+CREDENTIAL_MIN = 8
+"""What is shorter (`true`, a tenant's number) would be struck out of words that it is part of."""
 SKEW_SECONDS_MIN = 5.0
 """A clock that differs by less is no reason for an assertion to be refused."""
 
@@ -71,6 +74,7 @@ class Fetch:
         self._endpoint = endpoint
         self._locator = locator
         self._fields = grant.fields(client, audience)
+        self._parameters = _credentials(client.parameters | audience.parameters)
         self._monotonic = monotonic
         self._wall = wall
         self._credential = credential
@@ -125,7 +129,7 @@ class Fetch:
                 answer.status,
                 answer.body,
                 retry_after_seconds=answer.retry_after_seconds,
-                secrets=(*request.secrets, *_words(held)),
+                secrets=(*request.secrets, *self._parameters, *_words(held)),
             )
             token = grant.credential(
                 granted, header=self._audience.header, scheme=self._audience.scheme
@@ -192,3 +196,10 @@ class Fetch:
 def _words(held: Token | None) -> tuple[str, ...]:
     """Return a token as a server may quote it: without its scheme."""
     return () if held is None else (held.credential.decode("ascii").rpartition(" ")[2],)
+
+
+def _credentials(parameters: dict[str, str | list[str]]) -> tuple[str, ...]:
+    """Return what may be a credential among further fields: any name may stand for one."""
+    values = (each if isinstance(each, list) else [each] for each in parameters.values())
+    found = (value for several in values for value in several if len(value) >= CREDENTIAL_MIN)
+    return tuple(spelt for value in found for spelt in (value, quote_plus(value)))

@@ -41,9 +41,16 @@ class Holding:
             self.timer = None
 
     def granted(
-        self, fetched: Fetched, reason: FetchReason, seconds: float, *, now: float, chance: float
+        self,
+        fetched: Fetched,
+        reason: FetchReason,
+        seconds: float,
+        *,
+        now: float,
+        chance: float,
+        called: str,
     ) -> None:
-        """Hold a token that was granted. Raises `FetchFailed` if it has lapsed already."""
+        """Hold a token that was granted, and `called` so. Raises `FetchFailed` if it has lapsed."""
         lease = self.lease.granted(
             fetched.token,
             asked_at=fetched.asked_at,
@@ -59,6 +66,7 @@ class Holding:
             seconds=seconds,
             lifetime_seconds=fetched.lifetime_seconds,
             expires_in_seconds=lease.expires_at - now,
+            called=called,
         )
         for event, sentence in fetched.warnings.items():
             self.facts.warn(event, sentence)

@@ -16,6 +16,8 @@ configuration knows no more (`retire`) does nothing of its own accord; who asked
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from typing import TYPE_CHECKING
 
 from proxy.errors import Fault, ProxyError
@@ -44,6 +46,7 @@ class Keeper:
         self.chance = chance
         self.monotonic = monotonic
         self._closing = self._closed = False
+        self._key = secrets.token_bytes(16)
 
     def quiesce(self, holdings: Iterable[Holding]) -> None:
         """Start nothing more of our own accord: the proxy is draining."""
@@ -142,7 +145,14 @@ class Keeper:
             try:
                 fetched = await holding.fetch.ask(holding.lease.token)
                 now = self.monotonic()
-                holding.granted(fetched, reason, now - began_at, now=now, chance=self.chance())
+                holding.granted(
+                    fetched,
+                    reason,
+                    now - began_at,
+                    now=now,
+                    chance=self.chance(),
+                    called=self._called(fetched.token),
+                )
             except FetchFailed as failure:
                 self._failed(holding, reason, began_at, failure)
             except Exception as error:  # noqa: BLE001 - see below
@@ -158,6 +168,10 @@ class Keeper:
                 # What somebody waits for is in use, however long it took.
                 holding.used_at = self.monotonic()
             self._arm(holding)
+
+    def _called(self, token: Token) -> str:
+        """Return what a token is called in the log: a hash that only this process can make."""
+        return hashlib.blake2s(token.credential, key=self._key, digest_size=4).hexdigest()
 
     def _failed(
         self, holding: Holding, reason: FetchReason, began_at: float, failure: FetchFailed

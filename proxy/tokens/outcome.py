@@ -149,8 +149,13 @@ def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     plain = html.unescape(text)
     escaped = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), plain)
     once = unquote(plain)
-    undone = (plain, once, unquote(once), unquote_plus(plain), escaped, plain.replace("\\", ""))
-    if any(secret and secret in each for secret in strike_out for each in undone):
+    undone = (plain, once, unquote(once), unquote_plus(plain), escaped)
+    # Who escapes in a way of their own escapes backslashes too: compared without any.
+    bare = plain.replace("\\", "")
+    if any(
+        (secret.replace("\\", "") or secret) in bare or any(secret in each for each in undone)
+        for secret in filter(None, strike_out)
+    ):
         return "(not told: it quotes our credential)"
     text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
     text = _OPAQUE.sub(lambda found: found[0] if _UUID.fullmatch(found[0]) else "***", text)

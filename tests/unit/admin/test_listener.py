@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
 import stat
 import time
@@ -16,10 +17,11 @@ from proxy.admin import listener as module
 from proxy.admin.health import Health
 from proxy.admin.listener import AdminListener
 from proxy.telemetry.facts import Telemetry
+from proxy.telemetry.last_minute import LastMinute
 from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
 
@@ -43,7 +45,7 @@ class Admin:
             wall=time.time,  # noqa: TID251 - what a log is given
             monotonic=time.monotonic,
         )
-        self.health = Health(self.telemetry)
+        self.health = Health(self.telemetry, started_at=time.monotonic())
         self.health.listening = True
         self.listener = AdminListener(self.telemetry, self.health, clock=time.monotonic)
         self.address = ""
@@ -155,7 +157,10 @@ async def test_metrics_come_as_openmetrics_to_who_reads_it(admin: Admin) -> None
     assert answer.body.endswith("# EOF\n")
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz?verbose", "/metrics", "/nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/livez", "/readyz?verbose", "/metrics", "/", "/?refresh=0", "/status.json", "/nothing"],
+)
 async def test_head_is_get_without_the_body(admin: Admin, path: str) -> None:
     got, head = await admin.ask(path), await admin.ask(path, "HEAD")
     assert (head.status, head.body) == (got.status, "")
@@ -165,8 +170,9 @@ async def test_head_is_get_without_the_body(admin: Admin, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "REPORT"])
 async def test_other_methods_are_told_which_are_allowed(admin: Admin, method: str) -> None:
-    answer = await admin.ask("/livez", method)
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    for path in ("/livez", "/", "/status.json"):
+        answer = await admin.ask(path, method)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize(
@@ -365,3 +371,53 @@ async def test_a_scrape_does_not_hold_up_a_probe(
         for end in go_on:
             end.close()
     assert answer.body == "done"
+
+
+async def test_the_page_comes_with_a_policy_that_lets_nothing_in(admin: Admin) -> None:
+    answer = await admin.ask("/?refresh=0")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "http-equiv" not in answer.body
+    assert '<meta http-equiv="refresh" content="5">' in (await admin.ask("/")).body
+
+
+async def test_the_status_is_told_as_json(admin: Admin) -> None:
+    admin.health.listening_on = ["127.0.0.1:8080"]
+    admin.telemetry.upstreams["orders"].request_finished("GET", 200, "upstream", 0.01)
+    answer = await admin.ask("/status.json")
+    assert answer.headers["content-type"] == "application/json"
+    told = json.loads(answer.body)
+    assert told["state"] == "serving"
+    assert (told["listen"], told["admin"]) == (["127.0.0.1:8080"], admin.address)
+    assert told["upstreams"][1]["codes"]["2xx"] == 1
+    assert 0 <= told["now"] - told["started_at"] < 3600
+
+
+async def test_counts_are_sampled_while_it_listens_and_no_longer(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SAMPLE_SECONDS", 0.001)
+    samples = 0
+
+    def sampling(_: LastMinute) -> Iterator[None]:
+        nonlocal samples
+        samples += 1
+        yield
+
+    monkeypatch.setattr(LastMinute, "sampling", sampling)
+    other = AdminListener(admin.telemetry, admin.health, clock=time.monotonic)
+    await other.start("127.0.0.1:0")
+
+    async def sampled() -> bool:
+        return samples > 3
+
+    await until(sampled)
+    await other.close()
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert "admin-sampler" in names, "the fixture's own goes on"
+    seen = samples
+    await asyncio.sleep(0.05)
+    assert samples == seen

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from conftest import Runner
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ["run", "validate", "demo", "schema", "config", "healthcheck", "version"]
+COMMANDS = [
+    *("run", "validate", "demo", "schema", "config", "doctor", "status"),
+    *("healthcheck", "completion", "version"),
+]
 
 
 def test_each_command_has_help_with_an_example(run: Runner) -> None:

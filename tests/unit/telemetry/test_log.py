@@ -202,3 +202,9 @@ def test_an_announcement_is_written_whatever_the_level(level: str) -> None:
     stream = io.StringIO()
     a_log(stream, level=level).announce("listening", "is listening", version="1")
     assert json.loads(stream.getvalue())["event"] == "listening"
+
+
+def test_an_access_line_of_what_could_not_be_read_has_a_dash_for_it() -> None:
+    stream = io.StringIO()
+    a_log(stream).access(method="GET", path=None, status=400, origin="proxy")
+    assert json.loads(stream.getvalue())["message"] == "GET - 400"

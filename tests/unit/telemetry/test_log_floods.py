@@ -141,6 +141,12 @@ def test_faults_without_number_are_few_lines_too() -> None:
     assert len(stream.getvalue().splitlines()) == KINDS_MAX + 2
 
 
+def test_what_was_folded_already_is_written_as_it_is(lines: Lines, log: Log) -> None:
+    for times in (1, 7):
+        log.warning("library", "odd", library="elsewhere", times=times)
+    assert [event["times"] for event in lines.events()] == [1, 7]
+
+
 def test_what_lies_below_the_level_is_not_counted_as_told(lines: Lines, clock: Clock) -> None:
     log = Log(format="json", level="error", access="off", stream=lines, wall=clock.wall)
     log.library("aiohttp.admin").warning("odd")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import socket
 import threading
 from typing import Any
@@ -363,3 +365,19 @@ async def test_a_fault_of_ours_is_told_without_its_text_and_backs_off() -> None:
         assert "client_authentication.py" in told["detail"]
         assert the.facts.fetches_in_flight == 0
         assert the.server.requests == []
+
+
+@stepped
+async def test_the_log_calls_a_token_by_a_name_that_tells_nothing_of_it() -> None:
+    async with bench(lifetime_seconds=100) as the:
+        first = await the.token()
+        await the.advance(80)
+        assert await the.token() != first
+        names = [event["token"] for event in the.events("token_granted")]
+        assert len({*names}) == 2
+        assert all(re.fullmatch("[0-9a-f]{8}", name) for name in names)
+        plain = hashlib.blake2s(f"Bearer {first}".encode(), digest_size=4).hexdigest()
+        assert plain not in names, "without the key it could be found by trying"
+        await the.advance(10)
+        assert the.cache.reject(ORDERS, await the.cache.token(ORDERS))
+        assert [event["token"] for event in the.events("token_rejected")] == names[1:]
