@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import re
 import time
@@ -29,6 +30,7 @@ from proxy.leftovers import Leftovers
 from proxy.listeners import Listeners, cannot_listen
 from proxy.reload import Reload
 from proxy.telemetry.facts import Telemetry
+from proxy.telemetry.tracing import start_tracing
 from proxy.tls import TlsContexts
 from proxy.tokens.cache import TokenCache
 
@@ -119,6 +121,7 @@ class App:
         """Listen, say so, and begin to fetch tokens. Raises `AddressUnavailable`."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_stray_exception)
+        tell_of_tracing = start_tracing(self.telemetry, os.environ)
         await self._start_admin(self._admin, self._config)
         opened = await self._listeners.open(self._config.listen)
         self._listen(self._config, opened)
@@ -132,6 +135,7 @@ class App:
                 listen=self.addresses,
                 admin=self.admin_address,
             )
+        tell_of_tracing()
         self._tokens.start()
         self._files.start()
         if self._reload is not None:
@@ -171,6 +175,8 @@ class App:
         await self._leftovers.close()
         await self._tokens.close()
         await self._admin.close()
+        if self.telemetry.tracing is not None:
+            await self.telemetry.tracing.close()
         gc.unfreeze()
 
     def reload(self) -> None:
@@ -247,6 +253,7 @@ class App:
     def _listen(self, config: Config, opened: dict[str, Listening]) -> None:
         self._listeners.use(config.listen, opened)
         self._gateway.listening_on(self._listeners.bound)
+        self._health.listening_on = self.addresses
 
     async def _start_admin(self, admin: AdminListener, config: Config) -> None:
         address = config.admin.listen

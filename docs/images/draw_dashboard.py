@@ -11,6 +11,7 @@ grid, with its titles, units, legends, words and colours; all else looks otherwi
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
-from panel_data import Moment, formatted, mapped, threshold_color
+from panel_data import COLORS, Moment, formatted, mapped, threshold_color
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "helm" / "token-proxy" / "files" / "token-proxy.dashboard.json"
@@ -28,6 +29,7 @@ COLUMN, LINE, GAP, HEADER = 53, 32, 6, 34
 COLUMNS = 24
 PAGE, SURFACE, EDGE, TEXT, DIM = "#111217", "#181b1f", "#2c3235", "#d8d9da", "#9fa7b3"
 LINES = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#37872d"]
+REDS = ["#f2495c", "#c4162a", "#ffa6b0", "#fa6400", "#8f3b2e"]
 LEGEND_MAX = 6
 
 
@@ -147,6 +149,18 @@ def _draw_heatmap(page: Page, box: Box, panel: dict[str, Any], moment: Moment) -
     _finish_time(axes, moment)
 
 
+def _color(panel: dict[str, Any], name: str, index: int) -> str:
+    """Return the colour of a series: its own, a shade of red, or the next of the palette."""
+    chosen = panel["fieldConfig"]["defaults"]["color"]
+    for override in panel["fieldConfig"]["overrides"]:
+        if re.search(override["matcher"]["options"].strip("/"), name):
+            chosen = override["properties"][0]["value"]
+    if chosen["mode"] == "fixed":
+        return COLORS[chosen["fixedColor"]]
+    palette = REDS if chosen["mode"] == "shades" else LINES
+    return palette[index % len(palette)]
+
+
 def _bound(bound: float) -> str:
     return "+Inf" if bound == float("inf") else f"{bound:g} s"
 
@@ -155,7 +169,7 @@ def _draw_series(page: Page, box: Box, panel: dict[str, Any], moment: Moment) ->
     defaults = panel["fieldConfig"]["defaults"]
     custom, unit = defaults["custom"], defaults["unit"]
     found = sorted(moment.range(panel["targets"]))
-    entries = [(name, LINES[index % len(LINES)]) for index, (name, _) in enumerate(found)]
+    entries = [(name, _color(panel, name, index)) for index, (name, _) in enumerate(found)]
     axes = page.axes(box, left=58, bottom=24 + 15 * _legend_lines(box, entries))
     floor = [0.0] * len(moment.times)
     stacked = custom["stacking"]["mode"] == "normal"

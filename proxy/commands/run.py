@@ -29,7 +29,7 @@ KILLED_FLUSH_SECONDS_MAX = 0.5
 def run(loaded: Loaded, load: Callable[[], Loaded] | None) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status.
 
-    `load` reads the configuration again, for SIGHUP and for a file that changes; None: it cannot be.
+    `load` reads the configuration again, for SIGHUP and for a file that changes; None: it cannot.
     """
     log = log_to_standard_error(loaded.config)
     _allow_descriptors()

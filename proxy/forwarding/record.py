@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from proxy.telemetry.tracing import ExchangeOver
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from proxy.forwarding.head import RequestHead
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import Origin
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""W3C Trace Context §3.2: later versions may have more behind."""
 
 
 def note(
@@ -37,7 +41,8 @@ def note(
     method = request.method
     facts.request_finished(method, status, origin, seconds)
     log = telemetry.log
-    if log.wants_access(status, origin):
+    # An answer that was broken off is an error of ours, whatever its status said.
+    if log.wants_access(status if error is None else error.status, origin):
         log.access(
             upstream=facts.name,
             method=method,
@@ -49,6 +54,7 @@ def note(
             # Our own sentence: `overloaded` alone does not say which limit it was.
             detail=None if error is None else error.detail,
             audience=None if exchange is None else exchange.audience,
+            trace_id=_trace_id(head),
             duration_seconds=round(seconds, 6),
             upstream_seconds=None if exchange is None else exchange.response_seconds,
             bytes_in=0 if exchange is None else exchange.request_bytes,
@@ -86,6 +92,13 @@ def _over(
         traceparent=_values(head, b"traceparent"),
         tracestate=_values(head, b"tracestate"),
     )
+
+
+def _trace_id(head: RequestHead | None) -> str | None:
+    """Return the trace that a request belongs to, by its caller's word; None if it has none."""
+    values = _values(head, b"traceparent")
+    found = _TRACEPARENT.fullmatch(values[0]) if len(values) == 1 else None
+    return None if found is None else found[1]
 
 
 def _values(head: RequestHead | None, name: bytes) -> list[str]:

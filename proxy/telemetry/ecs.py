@@ -36,6 +36,7 @@ NAMES = {
     "places": "error.stack_trace",
     "problem": "error.message",
     "status": "http.response.status_code",
+    "trace_id": "trace.id",
     "version": "service.version",
 }
 """Our fields that ECS has a name for. No line has two that go by one name."""

@@ -41,8 +41,8 @@ def answer_body(number: int) -> bytes:
     return _body(b"said", number)
 
 
-def request(number: int, *, minor: int = 1) -> bytes:
-    """Return the request's bytes; some bodies are chunked."""
+def request(number: int, *, minor: int = 1, under: bytes = b"") -> bytes:
+    """Return the request's bytes; some bodies are chunked. `under`: what its path begins with."""
     body = request_body(number)
     fields = b"Host: localhost\r\n%b: %d\r\n" % (NUMBER.encode(), number)
     if method(number) == b"GET":
@@ -51,7 +51,8 @@ def request(number: int, *, minor: int = 1) -> bytes:
         framed = b"Transfer-Encoding: chunked\r\n\r\n" + chunked(body, 7000)
     else:
         framed = b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    return b"%b /%d HTTP/1.%d\r\n%b%b" % (method(number), number, minor, fields, framed)
+    line = b"%b %b/%d HTTP/1.%d\r\n" % (method(number), under, number, minor)
+    return line + fields + framed
 
 
 def chunked(body: bytes, size: int, end: bytes = b"0\r\n\r\n") -> bytes:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from endurance.exchanges import NUMBER, answer_body, chance, chunked
 
 if TYPE_CHECKING:
+    import random
+
     from conformance.wire import Peer
 
 STRANGER = 10**9
@@ -47,6 +49,8 @@ class Reply:
     async def says(self, *pieces: bytes) -> None:
         """Write piece by piece, a moment between them."""
         for piece in pieces:
+            if self.peer.writer.is_closing():
+                raise ConnectionResetError  # a late proxy has had enough by now
             self.peer.send(piece)
             await self.peer.flush()
             await asyncio.sleep(0.001)
@@ -218,9 +222,8 @@ async def no_http(reply: Reply) -> None:
 
 
 async def unasked_upgrade(reply: Reply) -> None:
-    await reply.says(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
-    )
+    fields = b"Upgrade: x\r\nConnection: upgrade\r\n\r\n"
+    await reply.says(b"HTTP/1.1 101 Switching Protocols\r\n" + fields)
     await reply.stalls()
 
 
@@ -283,5 +286,15 @@ BROKEN: dict[Fate, float] = {
     stalled_in_body: 0.3,
     stalled_in_chunk: 0.3,
 }
-FATES = [*WHOLE, *BROKEN]
-WEIGHTS = [*WHOLE.values(), *BROKEN.values()]
+FATES = WHOLE | BROKEN
+STALLED = {stalled_before_head, stalled_in_head, stalled_in_body, stalled_in_chunk}
+
+
+def deal(drawn: random.Random) -> Fate:
+    """Draw one of them."""
+    return drawn.choices([*FATES], [*FATES.values()])[0]
+
+
+def stalls(number: int) -> bool:
+    """Say whether an exchange takes its timeout, the first time it is asked for or the second."""
+    return any(deal(chance("fate", number, time)) in STALLED for time in (1, 2))

@@ -12,7 +12,7 @@ from typing import Self
 
 from conformance.wire import Head, Peer
 from endurance.exchanges import chance, number_of, request_body
-from endurance.fates import FATES, WEIGHTS, WHOLE, Fate, Reply, by_length
+from endurance.fates import WHOLE, Fate, Reply, by_length, deal
 from endurance.sizes import PATIENCE_SECONDS
 
 BEFORE_BODY = 0.15
@@ -88,7 +88,7 @@ class UnreliableUpstream:
         assert number is not None, head
         self.asked[number] += 1
         drawn = chance("fate", number, self.asked[number])
-        fate = by_length if self.honest else drawn.choices(FATES, WEIGHTS)[0]
+        fate = by_length if self.honest else deal(drawn)
         self.fates[number].append(fate)
         early = not self.honest and drawn.random() < BEFORE_BODY
         if early:

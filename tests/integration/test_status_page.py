@@ -1,7 +1,7 @@
 """The status page as a browser shows it: Debian's Chromium, driven, before a running proxy.
 
 Healthy and during an outage of the authorization server, in both colour schemes, 400 and 1280 px
-wide. The pictures of `docs/status-page.md` are what these tests leave in their folders.
+wide. Each test leaves a picture in its folder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is wrong with a server's certificate, in words that say what to do about it.
 
-Pure. A certificate that is not trusted is parsed all the same, to name whom it is for, who signed
+No I/O. A certificate that is not trusted is parsed all the same, to name whom it is for, who signed
 it, and when it is good: that is shown, and nothing else is done with it.
 """
 

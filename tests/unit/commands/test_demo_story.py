@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.listeners import AddressUnavailable
 from proxy.commands.demo import set_up
 from proxy.commands.demo_servers import AuthorizationServer, LoopbackServer
 from proxy.commands.demo_story import DemoFailed, Figures, Story
+from proxy.listeners import AddressUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

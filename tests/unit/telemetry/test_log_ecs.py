@@ -21,6 +21,7 @@ ECS_TYPES: dict[str, type] = {
     "error.type": KEYWORD,
     "event.action": KEYWORD,
     "event.duration": LONG,
+    "trace.id": KEYWORD,
     "http.request.body.bytes": LONG,
     "http.request.method": KEYWORD,
     "http.response.body.bytes": LONG,
