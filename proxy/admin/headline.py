@@ -122,10 +122,11 @@ def _refused_by_upstreams(status: Status) -> Iterator[tuple[Mark, str]]:
 
 
 def _upstream_trouble(status: Status) -> Iterator[tuple[Mark, str]]:
+    troubled = [each for each in status.upstreams if each.errors_last_minute]
     for code in _UPSTREAM_TROUBLE:
         numbers = {
             upstream.upstream or "all upstreams": upstream.errors_last_minute.get(code, 0)
-            for upstream in status.upstreams
+            for upstream in troubled
         }
         names = [name for name, number in numbers.items() if number]
         if names:

@@ -174,7 +174,7 @@ def _audience(facts: AudienceFacts, now: float) -> Audience:
     return Audience(
         audience=facts.name,
         state=facts.state,
-        usable=expires_at is not None and expires_at > now and not facts._rejected,  # noqa: SLF001
+        usable=expires_at is not None and expires_at > now and not facts.rejected,
         expires_at=expires_at,
         expires_in_seconds=None if expires_at is None else expires_at - now,
         lifetime_seconds=_finite(facts.lifetime_seconds),

@@ -89,6 +89,11 @@ class AudienceFacts:
         return "live" if self.expires_at is not None and self.expires_in_seconds > 0 else "absent"
 
     @property
+    def rejected(self) -> bool:
+        """Whether an upstream refused the token, which is used no more, and none came since."""
+        return self._rejected
+
+    @property
     def expires_at(self) -> float | None:
         """Unix time of the token's end, by the clock as it is set now; None until known.
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.wire import PATIENCE_SECONDS, Answer, Head, Peer, Upstream, connect
 
 from proxy.app import App
-from proxy.config.loader import load_text
+from proxy.config.loader import Loaded, load_text
 from proxy.telemetry.log import Log
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Bench:
         log = Log(
             format="json", level="debug", access="all", stream=self.log, wall=lambda: 1_760_000_000
         )
-        self.app = App(config, source="bench", log=log)
+        self.app = App(Loaded(config, "bench"), log=log)
         self._callers: list[Peer] = []
 
     @property
@@ -65,7 +65,7 @@ class Bench:
     @property
     def pool(self) -> Pool:
         """The pool of `api`."""
-        return self.app._gateway._pools["api"]
+        return self.app._gateway._lanes.by_name["api"].pool
 
     @property
     def facts(self) -> UpstreamFacts:
@@ -134,7 +134,7 @@ class Bench:
         """Let the callers go; everything must come back, and the log hold nothing odd."""
         for caller in self._callers:
             caller.abort()
-        pools = self.app._gateway._pools.values()
+        pools = [lane.pool for lane in self.app._gateway._lanes.by_name.values()]
         await eventually(lambda: self.app._gateway.in_flight == 0, "requests in flight")
         await eventually(
             lambda: all(" 0 active" in repr(pool) for pool in pools), f"0 active in {[*pools]}"

@@ -148,7 +148,7 @@ async def test_connecting_in_vain_looks_the_name_up_once_a_second(
 ) -> None:
     async with bench() as the:
         the.upstream.stop_listening()
-        resolver = the.app._gateway._resolver
+        resolver = the.app._gateway._lanes._resolver
         plain, count = resolver.addresses, 0
 
         async def counted(host: str, port: int) -> object:

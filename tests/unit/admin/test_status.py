@@ -14,25 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIELDS = {
-    "": """
-        version python now started_at state listen admin event_loop_lag_seconds configuration
-        audiences fetches upstreams
-    """.split(),
-    "configuration": """
-        file sha256 loaded_at last_reload_at last_reload_successful problem
-    """.split(),
-    "audiences": """
-        audience state usable expires_at expires_in_seconds lifetime_seconds last_success_at
-        consecutive_failures failing_since failing_with advice retry_at waiters fetches_in_flight
-        lookups
-    """.split(),
-    "fetches": """
-        ended_at audience reason result duration_seconds code
-    """.split(),
-    "upstreams": """
-        upstream requests_in_flight requests_per_second requests_total codes codes_total errors
-        errors_last_minute unauthorized unauthorized_last_minute latency_seconds connections
-    """.split(),
+    "": (
+        "version python now started_at state listen admin event_loop_lag_seconds "
+        "configuration audiences fetches upstreams"
+    ),
+    "configuration": ("file sha256 loaded_at last_reload_at last_reload_successful problem"),
+    "audiences": (
+        "audience state usable expires_at expires_in_seconds lifetime_seconds last_success_at "
+        "consecutive_failures failing_since failing_with advice retry_at waiters "
+        "fetches_in_flight lookups"
+    ),
+    "fetches": ("ended_at audience reason result duration_seconds code"),
+    "upstreams": (
+        "upstream requests_in_flight requests_per_second requests_total codes codes_total "
+        "errors errors_last_minute unauthorized unauthorized_last_minute latency_seconds "
+        "connections"
+    ),
 }
 
 
@@ -41,12 +38,12 @@ def test_the_fields_are_exactly_those_of_the_list() -> None:
     scene.granted("orders")
     scene.failed("orders")
     told = scene.json()
-    assert list(told) == FIELDS[""]
+    assert " ".join(told) == FIELDS[""]
     for key in ("audiences", "fetches", "upstreams"):
         assert told[key]
         for each in told[key]:
-            assert list(each) == FIELDS[key]
-    assert list(told["configuration"]) == FIELDS["configuration"]
+            assert " ".join(each) == FIELDS[key]
+    assert " ".join(told["configuration"]) == FIELDS["configuration"]
     (audience,) = told["audiences"]
     assert set(audience["lookups"]) == {"hit", "stale", "joined", "miss", "refused"}
     upstream = told["upstreams"][0]
