@@ -215,7 +215,7 @@ def _print_banner(
     )
     _say("upstream", f"{upstream.url}  401 without a live token, else what it saw of the request")
     _say("proxy", f"{proxy_url}  in front of it")
-    _say("metrics", f"{admin_url}/metrics")
+    _say("status", f"{admin_url}/  for people; for Prometheus: {admin_url}/metrics")
     print(flush=True)
 
 
@@ -224,6 +224,7 @@ def _print_what_to_type(proxy_url: str, admin_url: str) -> None:
         "In another terminal:\n\n"
         f"    curl {proxy_url}{PATH}\n"
         f"    curl -s {admin_url}/metrics | grep tokenproxy_token\n\n"
+        f"Or look at {admin_url}/ in a browser: each token's state, and how long it lasts.\n\n"
         "Ctrl-C ends the demonstration.\n",
         flush=True,
     )

@@ -208,7 +208,7 @@ class AudienceFacts:
                 "duration_seconds": seconds,
                 "retry_in_seconds": retry_in_seconds,
                 "live_for_seconds": None if lapsed else live_for_seconds,
-                "failing_for_seconds": now - self.failing_since,
+                "failing_for_seconds": (now - self.failing_since) or None,
                 "advice": ADVICE.get(code),
             },
         )
@@ -226,6 +226,10 @@ class AudienceFacts:
             audience=self.name,
             code=code,
             failures=self.consecutive_failures,
+            failing_for_seconds=None
+            if self.failing_since is None
+            else self._wall() - self.failing_since,
+            advice=ADVICE.get(code),
         )
 
     def token_rejected(self) -> None:
