@@ -108,7 +108,7 @@ class App:
         )
         self._admin = AdminListener(self.telemetry, self._health, clock=time.monotonic)
         self._listeners = Listeners(self._gateway.server)
-        self._leftovers = Leftovers()
+        self._leftovers = Leftovers(self.telemetry, self._tokens.retired)
         self._lag: asyncio.Task[None] | None = None
         self.admin_address: str | None = None
 
@@ -148,6 +148,8 @@ class App:
     async def drain(self) -> None:
         """Take no more connections and wait for requests in flight, so long as configured."""
         self._health.draining = True
+        if self._reload is not None:
+            self._reload.stop()
         self._listeners.stop()
         self._tokens.quiesce()
         self._gateway.start_drain()
@@ -230,7 +232,7 @@ class App:
         )
         for name in self._config.upstreams:
             self._files.remove(f"upstreams.{name}.tls")
-        self._tokens, retired = self._tokens.reconfigured(config)
+        left, self._tokens = self._tokens, self._tokens.reconfigured(config)
         lanes = self._gateway.reconfigure(config, self._tokens)
         self._watch_upstreams(config)
         self._contexts.keep(
@@ -244,11 +246,7 @@ class App:
         )
         self._config = config
         self._tokens.start(kept)
-        self._leftovers.add(
-            lanes,
-            retired,
-            lambda: self.telemetry.forget_upstreams(but=self._config.upstreams),
-        )
+        self._leftovers.add(lanes, left)
 
     def _listen(self, config: Config, opened: dict[str, Listening]) -> None:
         self._listeners.use(config.listen, opened)

@@ -55,9 +55,9 @@ class FileWatch:
     ) -> None:
         """Have `reload` called when one of the files of the configuration key `name` may differ.
 
-        It sees for itself whether they do, and raises `ProxyError` when they cannot be used;
-        False says the same where it was told already. `state` is that from before they were read;
-        unknown, it is called at the first look: between the two a file may change, too.
+        It sees for itself whether they do, and raises `ProxyError` when they cannot be used.
+        `state` is that from before they were read; unknown, it is called at the first look:
+        between the two a file may change, too.
         """
         watched = _Watched(name, tuple(paths), reload, state)
         if watched.paths:
@@ -98,16 +98,13 @@ class FileWatch:
 
     async def _reload(self, watched: _Watched) -> None:
         try:
-            usable = await watched.reload()
+            await watched.reload()
         except ProxyError as error:
             self._unusable(watched, error.detail)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the looking
             # Its name alone: the text of a foreign exception may hold a secret.
             self._unusable(watched, f"it met a fault of this proxy ({type(error).__name__})")
         else:
-            if usable is False:
-                watched.looks_since_failure = watched.looks_since_failure or 0
-                return
             watched.looks_since_failure = None
             self._facts.usable(watched.name)
         finally:

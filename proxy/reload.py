@@ -2,7 +2,8 @@
 
 Reading is done on a thread, by the very code that a start uses. One reading goes on at a time; who
 asks meanwhile gets one more. What cannot be used changes nothing, and is tried again now and then:
-a file that it names may come.
+a file that it names may come. A file that changes while it is read is read again: whoever writes it
+may not be through.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from proxy.config.file_state import state_of
 from proxy.config.problem import ConfigurationError
 from proxy.errors import ProxyError
 from proxy.listeners import AddressUnavailable
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from proxy.telemetry.facts import Telemetry
 
 PROBLEMS_TOLD_MAX = 3
+RETRY_SECONDS = 10.0
+TRIES_MAX = 3
+"""So often a file is read anew when it changes while it is read."""
 _BY_NAME = ("clients", "audiences", "upstreams")
 
 
@@ -44,7 +49,8 @@ class Reload:
         self._log = telemetry.log
         self._config = config
         self._started = self._due = self._asked = False
-        self._running: asyncio.Task[bool] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin; what was asked for before is done now."""
@@ -57,27 +63,35 @@ class Reload:
         self._asked = True
         self._run_once_more()
 
-    async def look(self) -> bool:
-        """Read the configuration again; return whether it can be used. See `FileWatch.add`."""
-        return await asyncio.shield(self._run_once_more())
-
-    async def close(self) -> None:
-        """Read no more; what is being put to use is in use afterwards, or not at all."""
-        self._started = self._due = False
+    async def look(self) -> None:
+        """Read the configuration again, and say so if that is news."""
+        self._run_once_more()
         if self._running is not None:
             await asyncio.wait({self._running})
 
-    def _run_once_more(self) -> asyncio.Task[bool] | asyncio.Future[bool]:
-        self._due = True
-        if not self._started:
-            done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            done.set_result(True)
-            return done
-        if self._running is None:
-            self._running = asyncio.create_task(self._run(), name="reload")
-        return self._running
+    def stop(self) -> None:
+        """Read no more; trouble with what is being put to use is nobody's any more."""
+        self._started = self._due = False
+        self._stop_retry()
 
-    async def _run(self) -> bool:
+    async def close(self) -> None:
+        """Stop; what is being put to use is in use afterwards, or not at all."""
+        self.stop()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    def _run_once_more(self) -> None:
+        self._due = True
+        self._stop_retry()
+        if self._started and self._running is None:
+            self._running = asyncio.create_task(self._run(), name="reload")
+
+    def _stop_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    async def _run(self) -> None:
         usable = True
         try:
             while self._due:
@@ -86,11 +100,20 @@ class Reload:
                 usable = await self._reload(asked=asked)
         finally:
             self._running = None
-        return usable
+        if not usable and self._started:
+            loop = asyncio.get_running_loop()
+            self._retry = loop.call_later(RETRY_SECONDS, self._run_once_more)
+
+    async def _read(self) -> Loaded:
+        for _ in range(TRIES_MAX):
+            loaded = await asyncio.to_thread(self._load)
+            if loaded.file is None or state_of([str(loaded.file)]) == loaded.state:
+                break
+        return loaded
 
     async def _reload(self, *, asked: bool) -> bool:
         try:
-            loaded = await asyncio.to_thread(self._load)
+            loaded = await self._read()
             changed = differences(self._config, loaded.config)
             if changed:
                 await self._apply(loaded.config)
@@ -110,7 +133,8 @@ class Reload:
             if asked or news or loaded.sha256 != self._facts.sha256:
                 self._facts.reloaded(sha256=loaded.sha256, changed=changed)
             return True
-        self._facts.reload_failed(problem, asked=asked)
+        if self._started:
+            self._facts.reload_failed(problem, asked=asked)
         return False
 
 

@@ -22,7 +22,14 @@ NAMES_MAX = 3
 """So many names are told of; the tables have the others."""
 
 _URGENCY: tuple[Mark, ...] = ("bad", "warning", "good", "quiet")
-_UPSTREAM_TROUBLE = ("upstream_unreachable", "upstream_timeout", "upstream_misspoke", "overloaded")
+_UPSTREAM_TROUBLE = (
+    "token_wait_timeout",
+    "upstream_unreachable",
+    "upstream_timeout",
+    "upstream_misspoke",
+    "overloaded",
+)
+"""Codes of answers that no failing audience accounts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +156,11 @@ def _tokens(status: Status) -> tuple[Mark, str]:
     live = sum(each.state == "live" for each in audiences)
     if live == len(audiences):
         return "good", "The token is live" if live == 1 else f"All {live:,} tokens live"
+    absent = [each for each in audiences if each.state == "absent"]
     others = {
         "rejected": sum(each.state == "rejected" for each in audiences),
-        "not there yet": sum(each.state == "absent" for each in audiences),
+        "not there yet": sum(each.expires_at is None for each in absent),
+        "lapsed": sum(each.expires_at is not None for each in absent),
         "let go, as unused": sum(each.state == "idle" for each in audiences),
     }
     rest = "".join(f", {number:,} {words}" for words, number in others.items() if number)

@@ -1,7 +1,7 @@
 """How the status page looks. One style sheet in the page itself, let in by its hash.
 
-Two schemes by variables, cards instead of tables below 760 px. Text has at least 4.5:1 against what
-it stands on, in both schemes.
+Two schemes by variables; paper is light. Cards instead of tables below 760 px. Text has at least
+4.5:1 against what it stands on, in both schemes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ STYLE = """
 --page:#f4f5f7;--panel:#fff;--text:#1b1f24;--muted:#545c66;--line:#d9dee4;--soft:#eceff2;
 --link:#0550ae;--good:#1a7434;--warning:#8f5600;--bad:#b91c26;--quiet:#656d77;
 --good-soft:#e5f4e9;--warning-soft:#fcf0da;--bad-soft:#fdebec;--quiet-soft:#eceff2}
-@media (prefers-color-scheme:dark){:root{
+@media screen and (prefers-color-scheme:dark){:root{
 --page:#0e1116;--panel:#161b22;--text:#e3e8ee;--muted:#9ca6b1;--line:#2c343e;--soft:#222932;
 --link:#79b8ff;--good:#56c271;--warning:#dba63a;--bad:#ff7f78;--quiet:#96a0ab;
 --good-soft:#12261a;--warning-soft:#2b2211;--bad-soft:#331719;--quiet-soft:#222932}}

@@ -63,14 +63,16 @@ def load_source(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tu
     return loaded.config, loaded.source
 
 
-def read_source(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
-    """Return the configuration, and where it came from.
+def read_source(
+    arguments: argparse.Namespace, environ: Mapping[str, str], *, again: bool = False
+) -> Loaded:
+    """Return the configuration, and where it came from; `again`: see `proxy.config.loader.load`.
 
     Raises `UsageError` when there is no source or are two, `ConfigurationError` when it is wrong.
     """
     file = source_of(arguments, environ)
     if file is not None:
-        return load(file, environ)
+        return load(file, environ, again=again)
     return Loaded(load_document(_document(arguments, environ), Path.cwd()), COMMAND_LINE)
 
 

@@ -32,7 +32,7 @@ def run(loaded: Loaded, load: Callable[[], Loaded] | None) -> int:
     `load` reads the configuration again, for SIGHUP and for a file that changes; None: it cannot.
     """
     log = log_to_standard_error(loaded.config)
-    _allow_descriptors()
+    allow_descriptors()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_serve(loaded, load, log))
@@ -40,7 +40,7 @@ def run(loaded: Loaded, load: Callable[[], Loaded] | None) -> int:
         log.flush()
 
 
-def _allow_descriptors() -> None:
+def allow_descriptors() -> None:
     """Take all descriptors that may be had: the soft limit is for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Where "all" is no number (macOS) the soft limit has to do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; return the exit status."""
-    load = partial(read_source, arguments, os.environ)
-    loaded = load()
+    # It would end us until there is a handler; what is read now needs no second reading.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loaded = read_source(arguments, os.environ)
     # Late, so that a wrong configuration is reported before a web server is imported.
     from proxy.commands.run import run  # noqa: PLC0415
 
     # A pipe is empty when it was read once, and opening it anew would wait for ever.
-    again = load if loaded.file is not None or loaded.source == COMMAND_LINE else None
-    return run(loaded, again)
+    readable = loaded.file is not None or loaded.source == COMMAND_LINE
+    return run(
+        loaded, partial(read_source, arguments, os.environ, again=True) if readable else None
+    )

@@ -173,10 +173,9 @@ def _numbers(heading: str, texts: list[str]) -> Column:
 def _notes(upstream: Upstream, room: int) -> list[Line]:
     """Return what the columns have no room for: errors by code, what became of each 401."""
     told: list[Line] = []
-    for when, errors in (
-        ("in the last minute", upstream.errors_last_minute),
-        ("since the start", upstream.errors),
-    ):
+    recent = upstream.errors_last_minute
+    earlier = {} if upstream.errors == recent else upstream.errors
+    for when, errors in (("in the last minute", recent), ("since the start", earlier)):
         if text := _by_code(errors):
             told += paragraph(f"  errors {when}: ", text, room)
     became = [

@@ -52,8 +52,13 @@ def _section(section: BaseModel) -> dict[str, Any]:
 def _without_query(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_query(item) for item in value]
+    return without_query(value) if value else value
+
+
+def without_query(url: str) -> str:
+    """Return a URL as it may be shown."""
     # A resource is any URI, so it may have a user before its host, too.
-    return _QUERY.sub(f"?{MASK}", _USER.sub(f"{MASK}@", value)) if value else value
+    return _QUERY.sub(f"?{MASK}", _USER.sub(f"{MASK}@", url))
 
 
 def _plain(value: Any) -> Any:

@@ -41,13 +41,17 @@ class Loaded:
     state: FileState = ()
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Read the configuration file at `path`.
+def load(path: Path, environ: Mapping[str, str], *, again: bool = False) -> Loaded:
+    """Read the configuration file at `path`; read `again`, it has to be a regular file still.
 
     Raises `ConfigurationError` with all problems; a file that cannot be read is one, too.
     """
     file = path.absolute()
     state = state_of([str(file)])
+    if again and state != (None,) and not file.is_file():
+        # Whoever opens a pipe waits for its writer, and nothing would end that.
+        message = "is no regular file, and was one at start"
+        raise ConfigurationError([Problem(str(path), 1, 1, "", message)])
     content = _content(path)
     config = load_text(_decoded(content, path), str(path), environ, file.parent)
     return Loaded(

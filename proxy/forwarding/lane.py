@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ class Lane:
     now: Callable[[], float]
     draining: Callable[[], bool]
     in_flight: int = 0
-    _emptied: asyncio.Event | None = field(default=None)
+    on_emptied: Callable[[], None] | None = None
+    """Called when the last request is over; set when no new one is led here any more."""
 
     def entered(self) -> None:
         """Count a request that goes this way."""
@@ -40,11 +40,5 @@ class Lane:
         """Count one that is over."""
         self.in_flight -= 1
         self.facts.in_flight -= 1
-        if self._emptied is not None and not self.in_flight:
-            self._emptied.set()
-
-    async def emptied(self) -> None:
-        """Wait until nobody is on it; no new request may be led here any more."""
-        if self.in_flight:
-            self._emptied = self._emptied or asyncio.Event()
-            await self._emptied.wait()
+        if self.on_emptied is not None and not self.in_flight:
+            self.on_emptied()

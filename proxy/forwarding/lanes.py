@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.config.schema import Config
+    from proxy.config.schema import Config, Limits
     from proxy.forwarding.routing import Route
     from proxy.model import TokenSource
     from proxy.telemetry.facts import Telemetry
@@ -84,7 +84,7 @@ class Lanes:
         if (
             before is not None
             and before.route.upstream == route.upstream
-            and before.limits == config.limits
+            and _read_alike(before.limits, config.limits)
         ):
             pool = before.pool
         else:
@@ -113,3 +113,11 @@ class Lanes:
         for lane in self.by_name.values():
             lane.pool.close()
         await self._resolver.close()
+
+
+def _read_alike(one: Limits, other: Limits) -> bool:
+    """Return whether a connection reads answers under the one as it does under the other."""
+    return (one.head_bytes_max, one.header_fields_max) == (
+        other.head_bytes_max,
+        other.header_fields_max,
+    )

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from proxy.telemetry.facts import Telemetry
     from proxy.telemetry.upstream import Origin
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-"""W3C Trace Context §3.2: later versions may have more behind."""
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?!00.{54})[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+"""W3C Trace Context §3.2: ids of zeros are none; later versions may have more behind."""
 
 
 def note(

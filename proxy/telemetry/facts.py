@@ -31,7 +31,7 @@ class Telemetry:
     def __init__(
         self,
         *,
-        upstreams: Iterable[str],
+        upstreams: Collection[str],
         audiences: Iterable[str],
         log: Log,
         wall: Callable[[], float],
@@ -42,6 +42,7 @@ class Telemetry:
         self._monotonic = monotonic
         self.fetches = Fetches()
         self.configuration = ConfigurationFacts(log, wall=wall)
+        self._configured = frozenset(["", *upstreams])
         self.upstreams = {name: self.upstream(name) for name in ("", *upstreams)}
         self.limits_reached = dict.fromkeys(LIMITS, 0)
         """How often each bound was reached."""
@@ -52,12 +53,13 @@ class Telemetry:
         """What makes spans, where that is wanted."""
 
     def reconfigure(
-        self, *, upstreams: Iterable[str], audiences: Iterable[str], kept: Collection[str]
+        self, *, upstreams: Collection[str], audiences: Iterable[str], kept: Collection[str]
     ) -> None:
         """Know these from now on. Of the audiences only the facts of those `kept` go on.
 
         Upstreams that are none any more stay until `forget_upstreams`: requests are in flight.
         """
+        self._configured = frozenset(["", *upstreams])
         for name in upstreams:
             if name not in self.upstreams:
                 self.upstreams[name] = self.upstream(name)
@@ -67,8 +69,8 @@ class Telemetry:
         }
 
     def forget_upstreams(self, *, but: Collection[str]) -> None:
-        """Show no more of upstreams that are not among these."""
-        for name in [each for each in self.upstreams if each and each not in but]:
+        """Show no more of upstreams that are none any more, but for these."""
+        for name in self.upstreams.keys() - self._configured - set(but):
             del self.upstreams[name]
 
     def upstream(self, name: str) -> UpstreamFacts:

@@ -91,17 +91,23 @@ class LastMinute:
             self._samples.popleft()
 
     def since(self, facts: UpstreamFacts) -> Traffic:
-        """Return what one upstream's requests came to since about a minute ago, or the start."""
-        sample = self._samples[0] if self._samples else _Sample(self._clock(), {})
+        """Return what one upstream's requests came to since about a minute ago, or its start."""
         now = _count(facts, None)
-        then = sample.counts.get(facts.name)
-        if then is None or then.facts is not facts:
-            then = _Counts(facts, (0,) * len(now.fixed), (0,) * len(CLASSES))
+        then = _Counts(facts, (0,) * len(now.fixed), (0,) * len(CLASSES))
+        since: float | None = None
+        for sample in self._samples.copy():
+            counts = sample.counts.get(facts.name)
+            if counts is not None and counts.facts is facts:
+                if since is None:
+                    since, then = sample.at, counts
+                break
+            # It came with a reload, after this one.
+            since = sample.at
         fixed = _difference(now.fixed, then.fixed)
         codes = _difference(now.codes, then.codes)
         first, second = _borders(facts)
         return Traffic(
-            seconds=max(0.0, self._clock() - sample.at),
+            seconds=0.0 if since is None else max(0.0, self._clock() - since),
             requests=sum(codes),
             durations=fixed[:first],
             codes=dict(zip(CLASSES, codes, strict=True)),

@@ -19,7 +19,7 @@ from proxy.tokens.lease import Decision
 from proxy.tokens.ways import Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from proxy.config.client import Client
     from proxy.config.schema import Config
@@ -52,6 +52,8 @@ class TokenCache:
         self._ways = Ways(
             contexts=contexts, files=files, facts=telemetry.files, monotonic=monotonic, wall=wall
         )
+        self.retired = Retired(self.keeper)
+        """What configurations left over; all caches that come of this one have it."""
         self._holdings: dict[str, Holding] = {}
         self._clients: dict[str, Client] = {}
         self._hold(config, {})
@@ -89,10 +91,11 @@ class TokenCache:
             and self._clients[audience.client] == config.clients[audience.client]
         }
 
-    def reconfigured(self, config: Config) -> tuple[TokenCache, Retired]:
-        """Return the cache of another configuration, and what is left over; then `start` it.
+    def reconfigured(self, config: Config) -> TokenCache:
+        """Return the cache of another configuration; then `start` it.
 
-        What is `unchanged` keeps its token. The telemetry has to know the audiences that are new.
+        What is `unchanged` keeps its token, the rest is `retired`. The telemetry has to know the
+        audiences that are new.
         """
         kept = self.unchanged(config)
         new = copy.copy(self)
@@ -103,7 +106,12 @@ class TokenCache:
         holdings = [holding for name, holding in self._holdings.items() if name not in kept]
         for holding in holdings:
             self.keeper.retire(holding)
-        return new, Retired(self.keeper, holdings, ways)
+        self.retired.add(holdings, ways)
+        return new
+
+    def held(self, audience: str) -> Holding:
+        """Return what is held of an audience."""
+        return self._holdings[audience]
 
     async def close(self) -> None:
         """End all fetches and timers; no token is to be had afterwards."""
@@ -172,15 +180,25 @@ class TokenCache:
 
 
 class Retired:
-    """What a configuration left over: still there for requests that began before it came."""
+    """What configurations left over: still there for requests that began before."""
 
-    def __init__(self, keeper: Keeper, holdings: list[Holding], ways: list[Way]) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._holdings = holdings
-        self._ways = ways
+        self._holdings: list[Holding] = []
+        self._ways: list[Way] = []
 
-    async def close(self) -> None:
-        """End it: nobody asks any more."""
-        await self._keeper.end(self._holdings)
-        for way in self._ways:
+    def add(self, holdings: Iterable[Holding], ways: Iterable[Way]) -> None:
+        """Keep these until they are ended."""
+        self._holdings += holdings
+        self._ways += ways
+
+    async def end(self, *, but: Collection[Holding] = ()) -> None:
+        """End what nobody asks for any more: all but these, and the ways that they ask on."""
+        ending = [each for each in self._holdings if each not in but]
+        self._holdings = [each for each in self._holdings if each in but]
+        wanted = {each.fetch.endpoint for each in self._holdings}
+        closing = [way for way in self._ways if way.endpoint not in wanted]
+        self._ways = [way for way in self._ways if way.endpoint in wanted]
+        await self._keeper.end(ending)
+        for way in closing:
             await way.close()

@@ -71,7 +71,7 @@ class Fetch:
     ) -> None:
         self._client = client
         self._audience = audience
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._locator = locator
         self._fields = grant.fields(client, audience)
         self._parameters = _credentials(client.parameters | audience.parameters)
@@ -118,9 +118,7 @@ class Fetch:
         # Not before: the search, and a request that was refused, are no part of a token's life.
         asked_at, wall_asked_at = self._monotonic(), self._wall()
         try:
-            answer = await self._endpoint.post(
-                located.token_endpoint, request.headers, request.body
-            )
+            answer = await self.endpoint.post(located.token_endpoint, request.headers, request.body)
         except FetchFailed:
             self._locator.doubt()
             raise

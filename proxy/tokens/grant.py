@@ -93,7 +93,7 @@ def credential(grant: Grant, *, header: str, scheme: str | None) -> Token:
             raise misspoke(
                 "the token is of a type that we do not know; set the audience's `scheme` to say "
                 "how it is to be sent",
-                cleaned(grant.token_type),
+                cleaned(grant.token_type, (grant.access_token,)),
             )
         scheme = "Bearer"
     value = f"{scheme} {grant.access_token}" if scheme else grant.access_token

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from faults.hostile_answers import SECRET
 from faults.hostile_server import HostileServer
-from faults.stepped_time import advance, now
+from faults.stepped_time import TURNS, advance, now
 from faults.token_server import running
 from integration.recording_upstream import RecordingUpstream
 
@@ -192,14 +192,14 @@ class Bench:
         def settled() -> bool:
             nonlocal turns, looks
             looks += 1
-            under_way = sum(each.fetches_in_flight for each in facts)
-            if self.discovers and not under_way and looks % 4 == 0:
-                # A document may be asked for with no token request behind it. Rest is many turns
-                # long, so that a look at all tasks now and then is enough.
-                under_way = sum(task.get_name() == "metadata" for task in asyncio.all_tasks())
+            under_way = sum([each.fetches_in_flight for each in facts])
+            if self.discovers and not under_way and looks % TURNS == 0:
+                # A document may be asked for with no token request behind it. A look at all tasks
+                # takes long: one in as many turns as a rest has.
+                under_way = sum([task.get_name() == "metadata" for task in asyncio.all_tasks()])
             at_rest = under_way == self.calling == 0 or (
-                under_way <= sum(server.held for server in servers)
-                and self.calling <= sum(each.waiters for each in facts)
+                under_way <= sum([server.held for server in servers])
+                and self.calling <= sum([each.waiters for each in facts])
             )
             turns = 0 if at_rest else turns + 1
             # In turns of the loop, as load takes none of them away.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import heapq
+import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,23 +29,26 @@ class SteppedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self._instants: list[float] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
         super().__init__()
 
     def time(self) -> float:
         return self.now
 
     def call_at(self, when: float, *arguments: Any, **keywords: Any) -> asyncio.TimerHandle:
-        heapq.heappush(self._instants, when)
-        return super().call_at(when, *arguments, **keywords)
+        timer = super().call_at(when, *arguments, **keywords)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
 
     async def advance(self, seconds: float, settled: Callable[[], bool] = lambda: True) -> None:
         """Let `seconds` pass; at each timer wait until `settled` before going on."""
         target = self.now + seconds
         await self._rest(settled)
-        while self._instants and self._instants[0] <= target:
-            instant = heapq.heappop(self._instants)
-            if instant > self.now:
+        while self._timers and self._timers[0][0] <= target:
+            instant, _, timer = heapq.heappop(self._timers)
+            # Most timers are timeouts of what came in time: nothing happens then.
+            if instant > self.now and not timer.cancelled():
                 self.now = instant
                 await self._rest(settled)
         self.now = target

@@ -299,6 +299,18 @@ async def test_less_scope_and_another_audience_than_asked_for_are_warnings(
         assert "the token is for account" in found.check("audience")["detail"]
         assert found.check("audience")["key"] == "audiences.orders.audience"
         assert found.check("lifetime")["result"] == "warning"
+        keyed = {"resource": "https://api.example/?key=canary"}
+        found = await told(configuration(server, upstream.url, audience=keyed), tmp_path)
+        assert "asked for https://api.example/?***, " in found.check("audience")["detail"]
+
+
+async def test_a_running_proxy_is_told_from_another_server_at_its_address(tmp_path: Path) -> None:
+    async with surroundings() as (server, upstream, _), TokenServer() as admin:
+        listen = {"listen": f"127.0.0.1:{admin.port}"}
+        config = configuration(server, upstream.url, admin=listen)
+        for body, result in (("ok\n", "ok"), ("<html>welcome", "skipped")):
+            admin.answer = lambda _, body=body: http_answer(body)  # type: ignore[misc]
+            assert (await told(config, tmp_path)).check("running")["result"] == result
 
 
 async def test_all_are_asked_at_once_and_told_in_their_order(tmp_path: Path) -> None:

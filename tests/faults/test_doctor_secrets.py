@@ -81,6 +81,18 @@ async def test_what_the_token_endpoint_quotes_is_struck_out(
         assert_nothing_shown(found)
 
 
+@pytest.mark.parametrize("key", ["token_endpoint", "discovery"])
+async def test_what_stands_in_an_addresss_query_is_struck_out(tmp_path: Path, key: str) -> None:
+    """Some servers take a key there; `config` does not show it either."""
+    async with TokenServer(answer=page) as server, RecordingUpstream() as upstream:
+        where = {"token_endpoint": None, key: f"{server.url}?code={HEADER}"}
+        client = {"client_secret": SECRET} | where
+        found = await told(configuration(server, upstream.url, client=client), tmp_path)
+        assert any(HEADER in asked.target for asked in server.requests)
+        assert f"({key}: {server.url}?***)" in found.text
+        assert_nothing_shown(found)
+
+
 @pytest.mark.parametrize("status", ["200 OK", "302 Found", "401 Unauthorized", "403 Forbidden"])
 async def test_what_an_upstream_quotes_is_struck_out(tmp_path: Path, status: str) -> None:
     async def quoting_all(request: RecordedRequest, writer: asyncio.StreamWriter) -> None:

@@ -183,6 +183,25 @@ async def test_a_server_that_wants_our_certificate_is_told_as_such(
         assert "may want a certificate of ours" in found.only_failure["hint"]
 
 
+async def test_an_upstream_that_wants_our_certificate_is_told_as_such(
+    tmp_path: Path, authority: trustme.CA, ca_file: str
+) -> None:
+    tls = context(authority)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(tls)
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().issue_cert("stranger").private_key_and_cert_chain_pem.write_to_path(str(stranger))
+    ours = {"certificate_file": str(stranger), "key_file": str(stranger)}
+    async with TokenServer() as server, TokenServer(tls=tls) as api:
+        url = f"{api.issuer}/v1"
+        for more, why in (({}, "may want a certificate of ours"), (ours, "not believe our cert")):
+            upstream = {"tls": {"ca_file": ca_file} | more}
+            found = await told(configuration(server, url, upstream=upstream), tmp_path)
+            assert why in found.only_failure["hint"]
+            assert found.only_failure["key"] == "upstreams.api.tls.certificate_file"
+        assert not api.requests
+
+
 @asynccontextmanager
 async def egress_proxy(status: str) -> AsyncIterator[tuple[int, list[bytes]]]:
     """Run a proxy that answers CONNECT so, and opens the way after a 200."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults.doctor_bench import answering, jwt, told
@@ -10,6 +11,8 @@ from faults.token_server import (
     configuration,
     surroundings,
 )
+
+from proxy.commands.doctor import upstreams
 
 if TYPE_CHECKING:
     import asyncio
@@ -144,6 +147,46 @@ async def test_an_upstream_that_is_no_http_or_never_answers_fails(tmp_path: Path
         check = (await told(config, tmp_path)).only_failure
         assert check["detail"].startswith("upstream_timeout: no answer within 0.2 s")
         assert check["key"] == "upstreams.api.timeouts.response_seconds"
+
+
+async def test_a_slow_answer_that_callers_would_wait_for_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silence(_request: RecordedRequest, _writer: asyncio.StreamWriter) -> None:
+        return
+
+    monkeypatch.setattr(upstreams, "ANSWER_SECONDS_MAX", 0.2)
+    async with surroundings() as (server, upstream, _):
+        upstream.answer = silence
+        found = await told(configuration(server, upstream.url), tmp_path)
+        check = found.check("request")
+        assert check["result"] == "warning"
+        assert check["detail"].startswith("no answer within 0.2 s")
+        assert "callers are given 60 s" in check["hint"]
+        assert found.is_well
+
+
+async def test_a_name_that_resolves_only_now_and_then_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = socket.getaddrinfo
+    asked: list[Any] = []
+
+    def once(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host == "localhost":
+            asked.append(host)
+            if len(asked) > 1:
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return system(host, *arguments, **named)
+
+    async with surroundings() as (server, upstream, _):
+        monkeypatch.setattr(socket, "getaddrinfo", once)
+        url = upstream.url.replace("127.0.0.1", "localhost")
+        check = (await told(configuration(server, url), tmp_path)).only_failure
+        assert len(asked) == 2
+        assert check["check"] == "request"
+        assert check["detail"].startswith("upstream_unreachable: localhost does not resolve")
+        assert check["key"] == "upstreams.api.url"
 
 
 async def test_a_body_without_end_holds_nobody_up(tmp_path: Path) -> None:

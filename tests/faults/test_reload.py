@@ -42,7 +42,8 @@ class Gate:
     async def __call__(self, request: RecordedRequest, writer: asyncio.StreamWriter) -> None:
         self.arrived.set()
         await self.opened.wait()
-        writer.write(response(token_of(request).encode()))
+        token = token_of(request) if request.values("Authorization") else "none"
+        writer.write(response(token.encode()))
 
 
 async def test_what_is_unchanged_keeps_its_token_and_its_connection(tmp_path: Path) -> None:
@@ -405,3 +406,91 @@ async def test_who_asks_twice_at_once_is_answered_by_the_newest(tmp_path: Path) 
                 proxy.app.reload()
             await eventually(lambda: proxy.app._config.limits.header_fields_max == 70)
             assert 1 <= len(proxy.events(RELOADED)) <= 2
+
+
+async def test_each_upstreams_series_end_with_its_own_last_request(tmp_path: Path) -> None:
+    """Whatever else is in flight, and since whichever configuration."""
+    async with (
+        surroundings() as (server, upstream, _),
+        RecordingUpstream() as second,
+        RecordingUpstream() as third,
+    ):
+        upstreams: dict[str, Any] = {
+            name: {"url": each.url, "audience": "none", "match": {"path": f"/{name}"}}
+            for name, each in {"a": upstream, "b": second, "c": third}.items()
+        }
+        gates = {"a": Gate(), "b": Gate()}
+        upstream.answer, second.answer = gates.values()
+        document = configuration(server, upstream.url, upstreams=upstreams)
+        async with running(document, tmp_path) as proxy:
+            callers = [asyncio.create_task(proxy.call("/a"))]
+            await gates["a"].arrived.wait()
+            await proxy.reload(upstreams={name: upstreams[name] for name in "ab"})
+            # Nobody is on it, though somebody is on another lane of before.
+            await eventually(lambda: [*proxy.app.telemetry.upstreams] == ["", "a", "b"])
+            callers.append(asyncio.create_task(proxy.call("/b")))
+            await gates["b"].arrived.wait()
+            await proxy.reload(upstreams={"a": upstreams["a"]})
+            gates["a"].opened.set()
+            assert (await callers[0])[0] == 200
+            await asyncio.sleep(0.05)
+            assert [*proxy.app.telemetry.upstreams] == ["", "a", "b"], "one is in flight still"
+            gates["b"].opened.set()
+            assert (await callers[1])[0] == 200
+            await eventually(lambda: [*proxy.app.telemetry.upstreams] == ["", "a"])
+
+
+async def test_a_long_request_keeps_what_it_may_want_and_nothing_of_what_came_later(
+    tmp_path: Path,
+) -> None:
+    """A tunnel may last for days: what each reload leaves must not wait for its end."""
+    async with surroundings() as (server, upstream, _):
+        gate = upstream.answer = Gate()
+        document = configuration(server, upstream.url)
+        async with running(document, tmp_path) as proxy:
+            caller = asyncio.create_task(proxy.call())
+            await gate.arrived.wait()
+            retired = proxy.app._tokens.retired
+            for version in range(5):
+                client = document["clients"]["billing"] | {"client_id": f"version-{version}"}
+                await proxy.reload(clients={"billing": client})
+            await eventually(lambda: len(retired._holdings) == len(retired._ways) == 1)
+            assert len(proxy.app._leftovers._in_use) == 1
+            (way,) = retired._ways
+            assert way.client.client_id == "billing"
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            assert "configuration-left" not in names
+            gate.opened.set()
+            assert (await caller)[::2] == (200, b"token-1")
+            await eventually(lambda: not retired._holdings and not retired._ways)
+
+
+async def test_connections_outlive_limits_that_are_not_theirs(tmp_path: Path) -> None:
+    async with surroundings() as (server, upstream, _):
+        document = configuration(server, upstream.url)
+        async with running(document, tmp_path) as proxy:
+            for limits in ({}, {"connections_max": 100}, {"header_fields_max": 100}):
+                await proxy.reload(limits=limits)
+                assert await proxy.status() == 200
+            first, second, third = (each.connection for each in upstream.requests)
+            assert first == second != third
+
+
+async def test_a_proxy_that_drains_reads_no_configuration_and_raises_no_alarm(
+    tmp_path: Path,
+) -> None:
+    async with surroundings() as (server, upstream, _):
+        gate = upstream.answer = Gate()
+        document = configuration(server, upstream.url)
+        async with running(document, tmp_path) as proxy:
+            caller = asyncio.create_task(proxy.call())
+            await gate.arrived.wait()
+            draining = asyncio.create_task(proxy.app.drain())
+            await eventually(lambda: bool(proxy.events("draining")))
+            proxy._documents[0] = document | {"limits": {"header_fields_max": 7}}
+            proxy.app.reload()
+            await asyncio.sleep(0.1)
+            gate.opened.set()
+            assert (await caller)[0] == 200
+            await draining
+            assert proxy.events(FAILED) == proxy.events(RELOADED) == []

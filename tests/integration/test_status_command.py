@@ -127,7 +127,7 @@ async def test_it_shows_how_a_real_proxy_stands(
     )
     assert "  why: authorization_server_unavailable\n" in text
     assert "  what to do: the authorization server cannot be reached or fails: " in text
-    assert "errors since the start: 503 authorization_server_unavailable once\n" in text
+    assert "errors in the last minute: 503 authorization_server_unavailable once\n" in text
     said = json.loads(await run("--format", "json"))
     assert said["audiences"][0]["failing_with"] == "authorization_server_unavailable"
 

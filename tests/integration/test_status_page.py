@@ -191,6 +191,19 @@ async def test_the_page_is_sound_and_can_be_worked_by_keyboard(tmp_path: Path) -
             assert await shows.page.locator("meta[http-equiv=refresh]").count() == 0
 
 
+async def test_on_paper_the_dark_scheme_is_light(tmp_path: Path) -> None:
+    """Printers leave backgrounds out: light text would stand on white."""
+    async with (
+        watched(tmp_path) as (_, proxy, browser),
+        shown(browser, f"{admin_url(proxy)}/?refresh=0") as shows,
+    ):
+        inks = []
+        for scheme in SCHEMES:
+            await shows.page.emulate_media(color_scheme=scheme, media="print")
+            inks.append(await shows.page.evaluate("getComputedStyle(document.body).color"))
+        assert inks[0] == inks[1]
+
+
 async def test_an_outage_and_its_end_show_by_themselves(tmp_path: Path) -> None:
     async with (
         watched(tmp_path, lifetime_seconds=2) as (server, proxy, browser),

@@ -13,14 +13,14 @@ REFUSED = (
 ELSEWHERE = "What to do: see docs/errors.md, under this code."
 SEVERITIES = {"1h": "critical", "6h": "critical", "3d": "warning"}
 PARTS = {
-    "1h": ("hour", "5m", "2 days"),
-    "6h": ("6 hours", "30m", "5 days"),
-    "3d": ("3 days", "6h", "30 days"),
+    "1h": ("hour", "1.44", "5m", "50 hours"),
+    "6h": ("6 hours", "0.6", "30m", "5 days"),
+    "3d": ("3 days", "0.1", "6h", "30 days"),
 }
 
 
 def burn(window: str, share: str, reason: str, *, upstream: str = "orders") -> Fired:
-    part, short, gone = PARTS[window]
+    part, bound, short, gone = PARTS[window]
     whose = (
         f"to upstream {upstream}" if upstream else "were refused before an upstream was known, or"
     )
@@ -29,8 +29,8 @@ def burn(window: str, share: str, reason: str, *, upstream: str = "orders") -> F
         SEVERITIES[window],
         JOB | {"window": window} | ({"upstream": upstream} if upstream else {}),
         f"{share} of the requests {whose} failed at the proxy or for want of a token in the last "
-        f"{part}, and as many in the last {short}. At this pace the error budget of 30 days "
-        f"(0.1 % of requests) is gone within {gone}. {reason}",
+        f"{part}, and more than {bound} % of those of the last {short}. At this pace the error "
+        f"budget of 30 days (0.1 % of requests) is gone within {gone}. {reason}",
     )
 
 

@@ -13,6 +13,7 @@ from monitoring import (
     alert_cases_budget,
     alert_cases_process,
     alert_cases_tokens,
+    alert_cases_tokens_apart,
     alert_cases_tokens_quiet,
     alert_cases_traffic,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FIRING = [
     *alert_cases_tokens.CASES,
+    *alert_cases_tokens_apart.CASES,
     *alert_cases_traffic.CASES,
     *alert_cases_budget.CASES,
     *alert_cases_process.CASES,

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def wrong(*messages: str) -> ConfigurationError:
 async def test_a_look_at_what_is_as_it_was_does_nothing_and_says_nothing() -> None:
     desk = Desk()
     desk.now = 2000.0
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert (desk.loads, desk.applied, desk.told()) == (1, [], [])
     assert desk.telemetry.configuration.last_reload_at == 1000.0
 
@@ -106,11 +107,11 @@ async def test_what_differs_is_put_to_use_and_named() -> None:
     desk = Desk()
     new = config(limits={"header_fields_max": 7})
     desk.loaded = Loaded(new, "f.yaml", sha256="1")
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert desk.applied == [new]
     (told,) = desk.told()
     assert (told["changed"], told["sha256"]) == (["limits"], "1")
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert desk.applied == [new]
 
 
@@ -131,8 +132,8 @@ async def test_what_cannot_be_read_is_told_once_and_again_to_who_asks(
 ) -> None:
     desk = Desk()
     desk.error = error
-    assert not await desk.reload.look()
-    assert not await desk.reload.look()
+    await desk.reload.look()
+    await desk.reload.look()
     (told,) = [event for event in desk.told() if event["event"] == "config_reload_failed"]
     assert told["level"] == "error"
     lines = len(desk.told())
@@ -141,7 +142,7 @@ async def test_what_cannot_be_read_is_told_once_and_again_to_who_asks(
     desk.reload.ask()
     await eventually(lambda: len(desk.told()) == lines + 1)
     desk.error = None
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert desk.told()[-1]["event"] == "config_reloaded"
     assert desk.telemetry.configuration.problem is None
 
@@ -151,10 +152,10 @@ async def test_what_cannot_be_put_to_use_is_tried_again_at_the_next_look() -> No
     new = config(limits={"header_fields_max": 7})
     desk.loaded = Loaded(new, "f.yaml")
     desk.apply_error = ProxyError(Fault.CREDENTIAL_UNREADABLE, "no certificate")
-    assert not await desk.reload.look()
+    await desk.reload.look()
     assert desk.telemetry.configuration.problem == "no certificate"
     desk.apply_error = None
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert desk.applied == [new]
 
 
@@ -167,7 +168,7 @@ async def test_one_reading_goes_on_at_a_time_and_who_asks_meanwhile_gets_one_mor
     desk.reload.ask()
     await asyncio.sleep(0)
     desk.gate.set()
-    assert await asyncio.gather(first, *others) == [True] * 6
+    await asyncio.gather(first, *others)
     assert desk.loads == 2
 
 
@@ -175,10 +176,82 @@ async def test_nothing_is_read_before_the_start_nor_after_the_end() -> None:
     desk = Desk()
     await desk.reload.close()
     desk.reload.ask()
-    assert await desk.reload.look()
+    await desk.reload.look()
     assert desk.loads == 0
     desk.reload.start()
     await eventually(lambda: desk.loads == 1)
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_what_failed_is_tried_again_whoever_had_it_read(
+    monkeypatch: pytest.MonkeyPatch, *, by_signal: bool
+) -> None:
+    monkeypatch.setattr("proxy.reload.RETRY_SECONDS", 0.01)
+    desk = Desk()
+    desk.error = wrong("the secret file cannot be read")
+    if by_signal:
+        desk.reload.ask()
+    else:
+        await desk.reload.look()
+    await eventually(lambda: desk.loads > 2)
+    assert desk.telemetry.configuration.problem is not None
+    desk.error = None
+    await eventually(lambda: desk.telemetry.configuration.problem is None)
+    assert [each["event"] for each in desk.told()] == ["config_reload_failed", "config_reloaded"]
+    loads = desk.loads
+    await asyncio.sleep(0.05)
+    assert desk.loads == loads, "what is well needs no other try"
+    desk.error = wrong("again")
+    await desk.reload.look()
+    await desk.reload.close()
+    loads = desk.loads
+    await asyncio.sleep(0.05)
+    assert desk.loads == loads, "nor has an end any"
+
+
+async def test_what_fails_after_the_end_is_no_alarm() -> None:
+    desk = Desk()
+    desk.gate.clear()
+    desk.error = wrong("one")
+    look = asyncio.create_task(desk.reload.look())
+    await eventually(lambda: desk.loads == 1)
+    desk.reload.stop()
+    desk.gate.set()
+    await look
+    assert desk.told() == []
+    assert desk.telemetry.configuration.problem is None
+
+
+async def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    """Half of it may be a configuration, too: with half of the upstreams."""
+    file = tmp_path / "f.yaml"
+    file.write_text(yaml.safe_dump(DOCUMENT))
+    whole = yaml.safe_dump(DOCUMENT | {"limits": {"header_fields_max": 7}})
+    desk = Desk()
+
+    def half_written() -> Loaded:
+        found = load(file, {})
+        if desk.loads == 0:
+            file.write_text(whole)
+        desk.loads += 1
+        return found
+
+    file.write_text(yaml.safe_dump(DOCUMENT | {"limits": {"header_fields_max": 8}}))
+    desk.reload = Reload(half_written, desk.apply, desk.telemetry, desk.loaded.config)
+    desk.reload.start()
+    await desk.reload.look()
+    assert [each.limits.header_fields_max for each in desk.applied] == [7]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_file_that_has_become_another_thing_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "f.yaml"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.mkdir()
+    with pytest.raises(ConfigurationError, match="is no regular file, and was one at start"):
+        load(file, {}, again=True)
 
 
 def test_differences_are_key_paths_and_a_removed_name_is_one() -> None:

@@ -16,6 +16,7 @@ from proxy.commands.doctor.reach import BEHIND
 from proxy.commands.doctor.report import Check, Group, skipped
 from proxy.commands.doctor.token_facts import TokenFacts
 from proxy.commands.doctor.way import Way
+from proxy.config.display import without_query
 from proxy.config.proof import SIGNING
 from proxy.config.urls import parse_url
 from proxy.tokens import grant
@@ -87,7 +88,7 @@ class ClientExamination:
         """Return what was found; every future of `tokens` is done then."""
         where = refusals.address_key(self.name, self._client)
         address = getattr(self._client, str(where[-1]))
-        group = Group(f"client {self.name} ({where[-1]}: {address})")
+        group = Group(f"client {self.name} ({where[-1]}: {without_query(address)})")
         try:
             await self._examine(group.checks, where, address)
         finally:
@@ -115,7 +116,8 @@ class ClientExamination:
                 self._skip_tokens(checks)
                 return
             issuer = f" of issuer {located.issuer}" if located.issuer else ""
-            detail = f"the metadata{issuer} name the token endpoint {located.token_endpoint}"
+            shown = without_query(located.token_endpoint)
+            detail = f"the metadata{issuer} name the token endpoint {shown}"
             checks.append(Check(self._subject, "discovery", "ok", detail))
             further = self._way(located.token_endpoint, where)
             if (further.url.host, further.url.port) != (way.url.host, way.url.port):
@@ -214,7 +216,7 @@ class ClientExamination:
         return Check(subject, event, "warning", told, hint, key)
 
     def _undiscovered(self, failure: FetchFailed, where: KeyPath) -> Check:
-        places = " and ".join(well_known(self._client))
+        places = " and ".join(map(without_query, well_known(self._client)))
         said = f"; {failure.said}" if failure.said else ""
         detail = f"{failure.error.code}: {failure.error.detail}{said}; looked at {places}"
         answer = self._metadata.answer

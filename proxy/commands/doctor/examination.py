@@ -21,7 +21,7 @@ from proxy.commands.doctor.report import Style, is_well, lines, summary, to_json
 from proxy.commands.doctor.surroundings import Surroundings
 from proxy.commands.doctor.upstreams import UpstreamExamination
 from proxy.commands.exit_status import ExitStatus
-from proxy.commands.run import log_to_standard_error, loop_factory
+from proxy.commands.run import allow_descriptors, log_to_standard_error, loop_factory
 from proxy.config.problem import ConfigurationError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     if not as_json:
         print(style.shown(f"{source}: asking every server that it names"), flush=True)
+    allow_descriptors()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         groups = runner.run(examine(config, tell))
     if as_json:

@@ -29,10 +29,13 @@ async def _running(listen: str | None) -> Check:
         return _unknown("not checked, as port 0 is chosen at each start")
     try:
         # On a thread: it is the other commands' way of asking, which waits.
-        status, _ = await asyncio.to_thread(ask, address, "/livez", body_bytes_max=BODY_BYTES_MAX)
+        status, body = await asyncio.to_thread(
+            ask, address, "/livez", body_bytes_max=BODY_BYTES_MAX
+        )
     except NoAnswerError:
         return _unknown(f"no proxy answers at {address}")
-    if status != 200:
+    # Some servers answer 200 to whatever they are asked.
+    if status != 200 or body.strip() != b"ok":
         return _unknown(f"what answers at {address} is no proxy that is well")
     detail = f"a proxy answers at {address}; what follows is asked anew, from here"
     return Check(SUBJECT, "running", "ok", detail)

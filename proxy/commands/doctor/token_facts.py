@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy.commands.doctor.report import Check
+from proxy.config.display import without_query
 
 if TYPE_CHECKING:
     from proxy.config.schema import Audience
@@ -103,12 +104,13 @@ def oddities(name: str, audience: Audience, facts: TokenFacts, now: float) -> li
     wanted = [*audience.audience, *audience.resource]
     held = _held_audiences(facts)
     if wanted and held and not set(wanted) & set(held):
+        asked = ", ".join(map(without_query, wanted))
         found.append(
             Check(
                 subject,
                 "audience",
                 "warning",
-                f"asked for {', '.join(wanted)}, and the token is for {facts.claim('aud')}",
+                f"asked for {asked}, and the token is for {facts.claim('aud')}",
                 "an upstream that looks at `aud` will refuse it; some servers want `resource` or "
                 "a scope instead of `audience`, or know the API under another name",
                 (*subject, "audience" if audience.audience else "resource"),

@@ -14,7 +14,7 @@ from proxy.commands.doctor.clock import SKEW_SECONDS_MAX, clock_check, seconds_a
 from proxy.commands.doctor.reach import BEHIND
 from proxy.commands.doctor.report import Check, Group, skipped
 from proxy.commands.doctor.verdicts import Asked, judged
-from proxy.commands.doctor.way import Way, socket_to, within
+from proxy.commands.doctor.way import LayerFailed, Way, socket_to, within
 from proxy.errors import Fault, ProxyError
 from proxy.forwarding.connection import UpstreamConnection
 from proxy.forwarding.tls_handshake import open_tls
@@ -77,6 +77,11 @@ class UpstreamExamination:
     async def _asked(self, held: Held | None) -> list[Check]:
         try:
             head = await self._exchange(held)
+        except LayerFailed as failed:
+            # The name resolved for the first connection, and no more for this one.
+            detail = f"upstream_unreachable: {failed.detail}, though it did just before"
+            hint = f"names come and go here: {failed.hint}"
+            return [Check(self._subject, "request", "failure", detail, hint, failed.key)]
         except (ProxyError, OSError) as error:
             found = [self._unanswered(error)]
             return found + await self._if_tls_is_wanted()
@@ -148,23 +153,36 @@ class UpstreamExamination:
         return b"GET %b HTTP/1.1\r\n%b\r\n\r\n" % (route.url_path or b"/", b"\r\n".join(lines))
 
     def _unanswered(self, error: Exception) -> Check:
-        url = (*self._subject, "url")
+        url: KeyPath = (*self._subject, "url")
         if isinstance(error, ProxyError) and error.fault is Fault.UPSTREAM_TIMEOUT:
-            return Check(
-                self._subject,
-                "request",
-                "failure",
-                f"upstream_timeout: {error.detail}, though it takes connections",
-                "see whether the upstream is well; if it is only slow, give it more time",
-                (*self._subject, "timeouts", "response_seconds"),
-            )
-        if isinstance(error, ProxyError):
-            detail = f"{error.code}: {error.detail}"
-            hint = "what listens there is no sound HTTP/1.1 server: see its log, and `url`"
+            return self._too_slow(error)
+        if not isinstance(error, ProxyError):
+            detail = f"upstream_unreachable: no second connection ({type(error).__name__})"
+            hint = "it took one connection and not the next: see it and what stands before it"
             return Check(self._subject, "request", "failure", detail, hint, url)
-        detail = f"upstream_unreachable: no second connection ({type(error).__name__})"
-        hint = "it took one connection and not the next: see the upstream and what stands before it"
-        return Check(self._subject, "request", "failure", detail, hint, url)
+        detail = f"{error.code}: {error.detail}"
+        hint, key = "what listens there is no sound HTTP/1.1 server: see its log, and `url`", url
+        if self._way.url.scheme == "https" and "closed the connection" in error.detail:
+            # Under TLS 1.3 a server says only after the handshake that it wants a certificate.
+            has_one = self._upstream.tls.certificate_file is not None
+            why = "not believe our certificate" if has_one else "want a certificate of ours"
+            hint = f"the way there is sound: it may {why}, or be in trouble; its log tells"
+            key = (*self._subject, "tls", "certificate_file")
+        return Check(self._subject, "request", "failure", detail, hint, key)
+
+    def _too_slow(self, error: ProxyError) -> Check:
+        key = (*self._subject, "timeouts", "response_seconds")
+        callers_wait = self._upstream.timeouts.response_seconds
+        if callers_wait > self._seconds:
+            detail = f"{error.detail}, which is as long as is waited here"
+            hint = (
+                f"callers are given {callers_wait:g} s, and may have their answer by then: see "
+                "whether the upstream is well"
+            )
+            return Check(self._subject, "request", "warning", detail, hint, key)
+        detail = f"upstream_timeout: {error.detail}, though it takes connections"
+        hint = "see whether the upstream is well; if it is only slow, give it more time"
+        return Check(self._subject, "request", "failure", detail, hint, key)
 
     async def _if_tls_is_wanted(self) -> list[Check]:
         way = self._way

@@ -87,6 +87,16 @@ def upstream_down(scene: Scene) -> None:
     scene.telemetry.upstreams["orders"].failed("upstream_unreachable")
 
 
+def no_token_in_time(scene: Scene) -> None:
+    scene.telemetry.upstreams["orders"].failed("token_wait_timeout")
+
+
+def lapsed(scene: Scene) -> None:
+    all_live(scene)
+    scene.advance(601)
+    scene.granted("orders")
+
+
 def bad_configuration(scene: Scene) -> None:
     all_live(scene)
     scene.telemetry.configuration.reload_failed("a sentence", asked=True)
@@ -138,6 +148,8 @@ def draining(scene: Scene) -> None:
         (renewed_for_an_upstream, "good", "All 3 tokens live"),
         (rejected, "warning", "The token of stock was refused with 401; another is wanted"),
         (upstream_down, "warning", "orders: 502 upstream_unreachable once in the last minute"),
+        (no_token_in_time, "warning", "orders: 503 token_wait_timeout once in the last minute"),
+        (lapsed, "good", "1 of 3 tokens live, 2 lapsed"),
         (
             bad_configuration,
             "warning",

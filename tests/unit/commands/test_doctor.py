@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,6 +54,23 @@ def test_a_failure_ends_with_69_and_names_key_file_and_line(run: Runner, nowhere
     assert f"      key:  upstreams.api.url ({nowhere}:10)" in lines
     assert lines[-1] == "2 failures, no warnings, 2 fine, 3 not checked"
     assert "s3cr3t" not in outcome.out
+
+
+def test_many_upstreams_do_not_run_out_of_descriptors(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as server:
+        port = server.getsockname()[1]
+        upstreams = "".join(
+            f"  u{number}: {{url: 'http://127.0.0.1:{port}', audience: none,"
+            f" match: {{path: /{number}}}, timeouts: {{response_seconds: 0.3}}}}\n"
+            for number in range(80)
+        )
+        file = tmp_path / "proxy.yaml"
+        file.write_text(f"admin: {{listen: null}}\nupstreams:\n{upstreams}")
+        few = f"ulimit -Sn 64 && exec '{sys.executable}' -m proxy doctor -c '{file}'"
+        done = subprocess.run(["bash", "-c", few], capture_output=True, text=True, check=False)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 256, "this test needs a hard limit"
+    assert "Too many open files" not in done.stdout
+    assert done.stdout.count("tcp: connected") == 80, done.stderr
 
 
 def test_json_has_the_same_findings(run: Runner, nowhere: Path) -> None:

@@ -117,6 +117,13 @@ def test_an_upstream_has_its_line_and_its_notes() -> None:
     assert "(none)" not in text
 
 
+def test_errors_that_were_all_in_the_last_minute_are_told_once() -> None:
+    errors = {"token_wait_timeout": 2}
+    text = shown(document(upstreams=[upstream("orders", errors=errors, errors_last_minute=errors)]))
+    assert "errors in the last minute: 503 token_wait_timeout 2 times" in text
+    assert "errors since the start" not in text
+
+
 def test_answers_before_an_upstream_was_known_have_a_line_once_there_were_some() -> None:
     text = shown(document(upstreams=[upstream("", requests_total=3, errors={"no_route": 3})]))
     assert row(text, "(none)")[1] == "0"

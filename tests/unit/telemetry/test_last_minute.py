@@ -128,6 +128,19 @@ def test_an_upstream_that_came_with_a_reload_begins_at_zero() -> None:
     assert watched.minute.since(new).requests == 1
 
 
+def test_the_rate_of_an_upstream_that_came_with_a_reload_is_since_then() -> None:
+    watched = Watched()
+    for at in (10.0, 20.0, 30.0, 40.0):
+        watched.sample(at)
+    new = watched.telemetry.upstreams["new"] = watched.telemetry.upstream("new")
+    for at in (45.0, 50.0):
+        watched.sample(at)
+        for _ in range(50):
+            new.request_finished("GET", 200, "upstream", 0.1)
+    # 100 since the sample at 40, when it was not there yet.
+    assert watched.minute.since(new).requests_per_second == 10.0
+
+
 def test_without_a_sample_everything_counts() -> None:
     watched = Watched()
     fresh = LastMinute(watched.telemetry, clock=watched.clock)

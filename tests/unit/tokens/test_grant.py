@@ -175,6 +175,13 @@ def test_a_type_we_do_not_know_is_refused_unless_a_scheme_is_set(token_type: str
     assert token == Token(b"X-Api-Key", b"Token t0ken")
 
 
+def test_a_server_that_puts_the_token_into_its_type_does_not_bring_it_into_the_log() -> None:
+    answer = read({"access_token": "t0ken", "token_type": "my-t0ken"})
+    with pytest.raises(FetchFailed) as caught:
+        grant.credential(answer, header="Authorization", scheme=None)
+    assert caught.value.said == "my-***"
+
+
 def test_an_empty_scheme_sends_the_token_bare() -> None:
     answer = read({"access_token": "t0ken", "token_type": "N_A"})
     token = grant.credential(answer, header="X-Api-Key", scheme="")
