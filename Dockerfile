@@ -30,15 +30,15 @@ RUN uv build --quiet --python /usr/local/bin/python --wheel --no-build-isolation
  && uv pip install --quiet --no-deps --no-index /wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
-# The base has no byte code of the standard library, and has pip, which nobody needs here.
-RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
- && rm -r /usr/local/lib/python3.*/ensurepip \
- && python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-      -x '/(site-packages|test|idlelib|tkinter|turtledemo|lib2to3|pydoc_data)/' /usr/local/lib/python3.*
-COPY --from=build /opt/token-proxy /opt/token-proxy
 ENV PATH=/opt/token-proxy/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+# The base has no byte code of the standard library, and has pip, which nobody needs here.
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
+ && rm -r /usr/local/lib/python3.*/ensurepip \
+ && python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash \
+      -x '/(site-packages|test|idlelib|tkinter|turtledemo|lib2to3|pydoc_data)/' /usr/local/lib/python3.*
+COPY --from=build /opt/token-proxy /opt/token-proxy
 # A number, since Kubernetes cannot tell whether a name is root.
 USER 65532:65532
 WORKDIR /

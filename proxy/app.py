@@ -167,12 +167,13 @@ class App:
 
     async def close(self) -> None:
         """End everything. May be called after a start that failed."""
+        if self._reload is not None:
+            # First: what it is about to put to use would listen again.
+            await self._reload.close()
         self._listeners.stop()
         if self._lag is not None:
             self._lag.cancel()
         self._files.close()
-        if self._reload is not None:
-            await self._reload.close()
         await self._gateway.close()
         await self._leftovers.close()
         await self._tokens.close()

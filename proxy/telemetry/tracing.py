@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_EVENT = "tracing_off"
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ def start_tracing(telemetry: Telemetry, environ: Mapping[str, str]) -> Callable[
     log = telemetry.log
     problem = _problem(variable, environ)
     if problem is not None:
-        return partial(log.warning, _EVENT, problem)
+        return partial(log.warning, "tracing_off", problem)
     try:
         from proxy.telemetry.spans import Spans  # noqa: PLC0415 - costs nothing when off
 
@@ -69,16 +68,16 @@ def start_tracing(telemetry: Telemetry, environ: Mapping[str, str]) -> Callable[
     except ImportError as error:
         return partial(
             log.warning,
-            _EVENT,
+            "tracing_off",
             f"{variable} is set, but what sends spans is not installed: "
             'pip install "token-proxy[otel]"',
             missing=error.name,
         )
     except ValueError as error:
         # Of a limit or a size; what the SDK says names it.
-        return partial(log.warning, _EVENT, f"an OTEL_ variable cannot be used: {error}")
+        return partial(log.warning, "tracing_off", f"an OTEL_ variable cannot be used: {error}")
     except Exception as error:  # noqa: BLE001 - foreign code, and tracing may not stop a start
-        return partial(log.exception, _EVENT, "tracing could not be started", error)
+        return partial(log.exception, "tracing_off", "tracing could not be started", error)
     collector = urlsplit(environ[variable])
     # Not the whole URL: some services have a key in its path.
     place = f"{collector.scheme}://{collector.netloc.rpartition('@')[2]}"

@@ -30,7 +30,10 @@ _TOKEN_LIKE = re.compile(
     # No way through it is longer than the text: servers choose what it is run on.
     r"""((?:access|refresh|id)_token[\\"'\s]*+[:=>][\\"'\s]*+)[^\\"'&\s,;}<]+"""
     r"|\b((?:bearer|basic)\s++)[\w.~+/=-]{16,}"
-    r"|(?<![\w-])eyJ[\w-]++\.[\w.-]+",
+    r"|(?<![\w-])eyJ[\w-]++\.[\w.-]+"
+    # A plain name may be plain words: what stands behind it is a token if a digit is in it.
+    r"""|((?:token|secret|password|assertion)(?:[\\"'\s]*+[:=>]|[\\"']*+\s)[\\"'\s]*+)"""
+    r"""(?=[^\\"'&\s,;}<0-9]*+[0-9])[^\\"'&\s,;}<]{8,}""",
     re.IGNORECASE,
 )
 
@@ -151,12 +154,13 @@ def cleaned(text: str, strike_out: tuple[str, ...] = ()) -> str:
     once = unquote(plain)
     undone = (plain, once, unquote(once), unquote_plus(plain), escaped)
     # Who escapes in a way of their own escapes backslashes too: compared without any.
-    bare = plain.replace("\\", "")
+    bare = plain.replace("\\", "").casefold()
     if any(
-        (secret.replace("\\", "") or secret) in bare or any(secret in each for each in undone)
+        (secret.replace("\\", "") or secret).casefold() in bare
+        or any(secret in each for each in undone)
         for secret in filter(None, strike_out)
     ):
         return "(not told: it quotes our credential)"
-    text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or ''}***", text)
+    text = _TOKEN_LIKE.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
     text = _OPAQUE.sub(lambda found: found[0] if _UUID.fullmatch(found[0]) else "***", text)
     return _UNPRINTABLE.sub(" ", text).strip()[:SAID_MAX]

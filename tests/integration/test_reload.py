@@ -85,8 +85,8 @@ async def test_a_hundred_good_and_bad_ones_under_load_cost_no_request_and_no_tok
         assert scopes == [version for version in good if version in scopes]
         assert len(scopes) > RELOADS / 4
         reloaded = [*map(len, map(proxy.events, TOLD))]
-        # The file is looked at as well: what was bad is told once more at the most.
-        assert reloaded[0] >= RELOADS / 2 <= reloaded[1]
+        # The file is looked at as well, so that one may be told twice, or the next one instead.
+        assert min(reloaded) > RELOADS / 4
         assert proxy.events("internal_error") == []
         assert await proxy.stop() == 0
 

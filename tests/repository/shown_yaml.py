@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import helm_python
 import jsonschema
 import kubernetes_validate
 import trustme
@@ -138,7 +140,7 @@ def _chart(document: Any, _directory: Path) -> None:
     own = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     for dependency in document["dependencies"]:
         assert dependency["name"] == own["name"]
-        assert dependency["version"] == own["version"]
+        assert dependency["version"] == own["version"], dependency
         assert "condition" not in dependency, "the templates would vanish with it"
 
 
@@ -156,6 +158,24 @@ def _values(document: Any, _directory: Path) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     own = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(own | document.get("token-proxy", document), schema)
+
+
+def check_template(text: str, directory: Path) -> None:
+    """Have Helm render it in a chart that has ours as a dependency, with values of ours."""
+    shutil.copytree(CHART, directory / "charts/token-proxy")
+    chart = {
+        "apiVersion": "v2",
+        "name": "orders",
+        "version": "1.0.0",
+        "dependencies": [{"name": "token-proxy", "version": "*"}],
+    }
+    (directory / "Chart.yaml").write_text(yaml.safe_dump(chart), encoding="utf-8")
+    (directory / "templates").mkdir()
+    (directory / "templates/shown.yaml").write_text(text, encoding="utf-8")
+    values = yaml.safe_load((CHART / "ci/sidecar-values.yaml").read_text(encoding="utf-8"))
+    with helm_python.Chart.load(str(directory)) as loaded:
+        rendered = loaded.render({"token-proxy": values}, name="page", namespace="shop")
+    assert yaml.safe_load(rendered["orders/templates/shown.yaml"]), "it comes to nothing"
 
 
 def _compose(document: Any, _directory: Path) -> None:

@@ -12,10 +12,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from helm_python import HelmRenderError
+from jsonschema import ValidationError as SchemaError
 from kubernetes_validate import ValidationError
 from monitoring.queries import unknown_in
 from repository import shown_yaml, typed_commands
-from repository.code_blocks import PAGES, Block, all_blocks, blocks_of
+from repository.code_blocks import PAGES, ROOT, Block, all_blocks, blocks_of
 
 from proxy import errors
 from proxy.commands.doctor.report import SIGNS, Result
@@ -34,25 +36,34 @@ COUNTED: dict[Result, str] = {
     "ok": "fine",
     "skipped": "not checked",
 }
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (?:debug|error|info|warning) +(\w+): \S")
+LOG_PAGE = (ROOT / "docs/logs.md").read_text(encoding="utf-8")
 MESSAGE = re.compile(r"(\w+) *(?:-->>|->>|--x|-x|--\)|-\)) *[+-]?(\w+): \S.*")
 
 
 def check_console(block: Block, _directory: Path) -> None:
-    """After `$ ` stands what is typed, each word of it looked at; the rest is output."""
-    typed = typed_commands.lines_of(block.text, "$ ")
+    """Look at what is typed, which stands after `$ `, or `# ` for root; the rest is output."""
+    prompt = "# " if block.text.startswith("# ") else "$ "
+    typed = typed_commands.lines_of(block.text, re.escape(prompt))
     assert typed, "nothing is typed: is it text?"
     for line in typed:
         typed_commands.check_line(line)
+    if "\nthis proxy\n" in block.text:
+        check_report(block.text)
 
 
 def check_shell(block: Block, _directory: Path) -> None:
-    """Everything is typed."""
+    """Look at every line: all are typed."""
     for line in typed_commands.lines_of(block.text, ""):
         typed_commands.check_line(line)
 
 
 def check_yaml(block: Block, directory: Path) -> None:
     shown_yaml.check(block.text, directory)
+
+
+def check_template(block: Block, directory: Path) -> None:
+    shown_yaml.check_template(block.text, directory)
 
 
 def check_json(block: Block, _directory: Path) -> None:
@@ -76,10 +87,21 @@ def check_python(block: Block, _directory: Path) -> None:
 
 
 def check_text(block: Block, _directory: Path) -> None:
-    """Take it for a report of the doctor, which counts at its end what it found before."""
-    own, _, told = block.text.partition("\n\nclient ")
-    *lines, summary = told.strip().splitlines() or [""]
-    assert own.endswith("127.0.0.1:9090; what follows is asked anew, from here"), "unknown text"
+    """Take it for what the program prints: lines of its log, or a report of its doctor."""
+    if re.match(r"\d\d:\d\d:\d\d", block.text):
+        for line in block.text.splitlines():
+            found = LOG_LINE.match(line)
+            assert found, line
+            assert f"### `{found[1]}`" in LOG_PAGE, line
+    else:
+        check_report(block.text)
+
+
+def check_report(text: str) -> None:
+    """Count what the doctor found: what it says of a running proxy is not in its count."""
+    own, _, told = text.partition("\n\nclient ")
+    assert "this proxy\n" in own, "unknown text"
+    *lines, summary = told.strip().splitlines()
     signs = [line.split()[0] for line in lines if re.match(r"  \S", line)]
     for result, name in COUNTED.items():
         [count] = re.findall(rf"(\w+) {name}", summary) or ["no"]
@@ -107,7 +129,9 @@ def check_mermaid(block: Block, _directory: Path) -> None:
 WAYS_TO_FAIL = (
     AssertionError,
     ConfigurationError,
+    HelmRenderError,
     KeyError,
+    SchemaError,
     SyntaxError,
     ValidationError,
     ValueError,
@@ -117,6 +141,7 @@ KINDS: dict[str, Callable[[Block, Path], None]] = {
     "console": check_console,
     "sh": check_shell,
     "yaml": check_yaml,
+    "gotmpl": check_template,
     "json": check_json,
     "promql": check_promql,
     "python": check_python,
@@ -142,7 +167,7 @@ def test_a_block_holds_what_its_tag_says(block: Block, tmp_path: Path) -> None:
     KINDS[block.tag](block, tmp_path)
 
 
-REPORT = "  √ 127.0.0.1:9090; what follows is asked anew, from here\n\nclient billing\n"
+REPORT = "this proxy\n  - running\n\nclient billing\n"
 WRONG = [
     ("", "anything", "no kind of block"),
     ("brainfuck", "+", "no kind of block"),
@@ -166,6 +191,10 @@ WRONG = [
     ),
     ("yaml", "{route: {}, inhibit_rules: [{source_matchers: [alertname = X]}]}", "target_matchers"),
     ("yaml", "anything: else", "no known kind"),
+    ("yaml", "token-proxy: {confg: {}}", "confg"),
+    ("yaml", "dependencies: [{name: token-proxy, version: 9.9.9}]", "9.9.9"),
+    ("gotmpl", '{{ include "token-proxy.sidecar" . }}', "index .Subcharts"),
+    ("gotmpl", '{{ include "token-proxy.side" (index .Subcharts "token-proxy") }}', "no template"),
     ("json", '{"type": "x", "code": "no_such_code", "status": 503}', "no_such_code"),
     ("json", '{"type": "x", "code": "no_route", "status": 503}', "404"),
     ("json", '{"time": "x"}\n{"time": ', "line 1 column 10"),
@@ -175,6 +204,7 @@ WRONG = [
     ("text", f"{REPORT}  √ name: x\n\n2 failures, no warnings, 1 fine", "2 failure"),
     ("text", f"{REPORT}  {SIGNS['failure']} name: x\n\n1 failure, no warnings, 2 fine", "2 fine"),
     ("text", "Once upon a time", "unknown text"),
+    ("text", "09:53:39.582 info    no_such_event: it happened", "no_such_event"),
     ("mermaid", "sequenceDiagram\n  participant A\n  A->>B: hello", "A->>B"),
     ("mermaid", "sequenceDiagram\n  participant A\n  loop x\n  A->>A: hello", "loop x"),
     ("mermaid", "sequenceDiagram\n  participant A\n  A says hello", "no message"),

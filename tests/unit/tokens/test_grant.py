@@ -373,6 +373,10 @@ def test_what_the_server_said_is_cut_cleaned_and_without_our_secret() -> None:
     [
         ("token a1b2c3d4e5f6g7h8i9j0k1 is revoked", "token *** is revoked"),
         ("a1b2c3d4e5f6g7h8i9j0k1", "***"),
+        ("token: CANARY-html-0001", "token: ***"),
+        ("refresh_token CANARY-desc-01 expired", "refresh_token *** expired"),
+        ("the password = hunter2hunter was wrong", "the password = *** was wrong"),
+        ("The access token expires at noon; token: expired", None),
         ("Trace ID: 0d3c41b1-6a58-4d0f-9c0d-5cfa3a1c2d00 at 2026-11-22T06:52:01Z", None),
         ("AADSTS7000215: Invalid client secret provided.", None),
         ("see https://login.example.com/errors/invalid_client#12", None),
@@ -382,6 +386,13 @@ def test_what_looks_like_a_token_is_not_told_and_what_helps_is(said: str, told: 
     """T-14, R-21: a token that nothing gives away as one but its length and its digits."""
     failure = refused({"error": "x", "error_description": said}, 400)
     assert (told or said) in failure.said
+
+
+def test_a_secret_in_other_letters_is_not_told() -> None:
+    said = refused(
+        {"error": "x", "error_description": "NO SUCH SECRET: S3CR&T"}, 400, secrets=("s3cr&t",)
+    )
+    assert "not told" in said.said
 
 
 def test_a_secret_in_escapes_of_broken_json_is_not_told() -> None:
@@ -462,6 +473,7 @@ def test_no_answer_whatsoever_is_more_than_misunderstood(body: bytes, status: in
 @pytest.mark.parametrize(
     "body",
     [b"eyJ-" * 16_000, b'access_token"' * 5_000, b"access_token" + b'"' * 64_000, b"bearer " * 9000,
+     b"token" * 13_000, b"token " * 11_000, b"token" + b" " * 64_000, b"token:" + b"x" * 64_000,
      b"basic" + b" " * 64_000, b"&#" * 32_000, b"%25" * 21_000],
 )  # fmt: skip
 def test_no_body_takes_long_to_clean(body: bytes) -> None:
