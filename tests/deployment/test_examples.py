@@ -108,12 +108,12 @@ def test_annotations_say_what_is_mounted() -> None:
     volumes = {each["name"]: each for each in spec["volumes"]}
     assert volumes["token-proxy-config"]["configMap"] == {"name": "orders-proxy"}
     assert volumes["token-proxy-secret"]["secret"] == {"secretName": "billing"}
-    [source] = volumes["token-proxy-token"]["projected"]["sources"]
+    [source] = volumes["token-proxy-identity"]["projected"]["sources"]
     assert source["serviceAccountToken"]["audience"] == "https://auth.example.com"
     mounted = {m["name"]: m["mountPath"] for m in spec["initContainers"][0]["volumeMounts"]}
     assert set(mounted) == set(volumes) - {"data"}
-    token = f"{mounted['token-proxy-token']}/{source['serviceAccountToken']['path']}"
-    assert token == "/var/run/secrets/token-proxy/token"
+    token = f"{mounted['token-proxy-identity']}/{source['serviceAccountToken']['path']}"
+    assert token == "/var/run/secrets/token-proxy-identity/token"
 
 
 def test_without_annotations_only_a_configuration_is_mounted() -> None:
