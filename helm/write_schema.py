@@ -230,15 +230,15 @@ def _scalar(value: Any) -> dict[str, Any]:
 def _config_schema() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the program's schema, and what it refers to.
 
-    Empty is fine here: the templates then say in a sentence what to set.
+    Nothing is required at the top: values come in parts, and the templates say in a sentence what
+    the whole lacks.
     """
     text = json.dumps(file_schema()).replace('"#/$defs/', '"#/definitions/')
     schema: dict[str, Any] = json.loads(text)
     definitions: dict[str, Any] = schema.pop("$defs")
-    for key in ("$schema", "title"):
+    for key in ("$schema", "title", "required"):
         del schema[key]
-    needed = {"required": schema.pop("required")}
-    return {**schema, "if": {"minProperties": 1}, "then": needed}, definitions
+    return schema, definitions
 
 
 def table(values: dict[str, Any], described: dict[str, str]) -> str:

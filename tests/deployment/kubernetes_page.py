@@ -16,6 +16,7 @@ CHART = ROOT / "helm/token-proxy"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _YAML = [text for language, text in _BLOCK.findall(PAGE) if language == "yaml"]
+_PARSED = [list(yaml.safe_load_all(text)) for text in _YAML]
 
 
 def blocks(language: str) -> list[str]:
@@ -35,7 +36,7 @@ def values_of_the_chart() -> list[dict[str, Any]]:
 
 def manifests() -> list[dict[str, Any]]:
     """Return the Kubernetes objects that it shows."""
-    found = [document for text in _YAML for document in yaml.safe_load_all(text)]
+    found = [document for documents in _PARSED for document in documents]
     return [document for document in found if {"apiVersion", "kind"} <= set(document)]
 
 
@@ -92,4 +93,5 @@ def _objects(chart: Path, of_values: dict[str, Any]) -> list[dict[str, Any]]:
         loaded.validate_schema(of_values)
         files = loaded.render(of_values, name="orders", namespace="shop")
     texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    return [one for text in texts for one in yaml.safe_load_all(text) if one]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [one for text in texts for one in yaml.load_all(text, loader) if one]

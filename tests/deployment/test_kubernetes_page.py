@@ -202,6 +202,24 @@ def test_shell_lines_name_commands_that_there_are() -> None:
         build_parser().parse_args(words)
 
 
+def test_keys_in_the_text_are_keys_of_the_chart_or_of_the_configuration() -> None:
+    chart = yaml.safe_load((page.CHART / "values.yaml").read_text(encoding="utf-8"))
+    reference = (page.ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    found = set()
+    for path in re.findall(r"`([a-z]+[A-Za-z_]*(?:\.[A-Za-z_]+)+)(?::[^`]*)?`", page.PAGE):
+        first, *rest = path.split(".")
+        if first in chart:
+            value = chart[first]
+            for name in rest:
+                assert value == {} or name in value, path
+                value = value.get(name, {})
+            found.add(path)
+        elif f"\n## `{first}" in reference:
+            assert f"`{rest[-1]}`" in reference or f".{rest[-1]}`" in reference, path
+            found.add(path)
+    assert {"sidecar.native", "startup.wait_for_tokens_seconds"} <= found
+
+
 def test_links_into_pages_lead_to_a_heading() -> None:
     for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.PAGE):
         file = page.ROOT / "docs" / (target or "kubernetes.md")

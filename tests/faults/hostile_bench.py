@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from faults.hostile_answers import SECRET
 from faults.hostile_server import HostileServer
-from faults.stepped_time import TURNS, advance, now
+from faults.stepped_time import IDLE_TURNS, advance, now
 from faults.token_server import running
 from integration.recording_upstream import RecordingUpstream
 
@@ -193,9 +193,9 @@ class Bench:
             nonlocal turns, looks
             looks += 1
             under_way = sum([each.fetches_in_flight for each in facts])
-            if self.discovers and not under_way and looks % TURNS == 0:
+            if self.discovers and not under_way and looks % IDLE_TURNS == 0:
                 # A document may be asked for with no token request behind it. A look at all tasks
-                # takes long: one in as many turns as a rest has.
+                # takes long: one in as many turns as a rest has at least.
                 under_way = sum([task.get_name() == "metadata" for task in asyncio.all_tasks()])
             at_rest = under_way == self.calling == 0 or (
                 under_way <= sum([server.held for server in servers])

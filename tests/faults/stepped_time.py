@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TURNS = 12
 """So many turns of the loop wake whoever waited for what has just happened."""
+IDLE_TURNS = 4
+"""As many are enough in which nothing was left to do, and no socket had news."""
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -31,6 +33,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         self.now = 1000.0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = itertools.count()
+        self._has_news = False
         super().__init__()
 
     def time(self) -> float:
@@ -40,6 +43,10 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         timer = super().call_at(when, *arguments, **keywords)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        self._has_news = bool(event_list)
+        super()._process_events(event_list)
 
     async def advance(self, seconds: float, settled: Callable[[], bool] = lambda: True) -> None:
         """Let `seconds` pass; at each timer wait until `settled` before going on."""
@@ -51,15 +58,21 @@ class SteppedLoop(asyncio.SelectorEventLoop):
             if instant > self.now and not timer.cancelled():
                 self.now = instant
                 await self._rest(settled)
-        self.now = target
-        await self._rest(settled)
+        if target > self.now:
+            self.now = target
+            await self._rest(settled)
 
     async def _rest(self, settled: Callable[[], bool]) -> None:
         # What is waited for are sockets of this machine: the loop has to look at them again.
         turns = 0
         while turns < TURNS:
             await asyncio.sleep(0)
-            turns = turns + 1 if settled() else 0
+            if not settled():
+                turns = 0
+            elif self._has_news or self._ready:
+                turns += 1
+            else:
+                turns += TURNS // IDLE_TURNS
 
 
 def now() -> float:

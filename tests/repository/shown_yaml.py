@@ -132,6 +132,11 @@ def _manifest(document: Any, _directory: Path) -> None:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
+def _pod(document: Any, _directory: Path) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "shown"}, **document}
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
 def _is_chart(document: Any) -> bool:
     return "dependencies" in _keys(document) or _keys(document) >= {"apiVersion", "name", "version"}
 
@@ -203,6 +208,7 @@ def _alertmanager(document: Any, _directory: Path) -> None:
 SHAPES: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, Path], None]], ...] = (
     ("a configuration, or top-level sections of one", _is_configuration, _configuration),
     ("a manifest for Kubernetes", lambda it: {"apiVersion", "kind"} <= _keys(it), _manifest),
+    ("the spec of a Pod", lambda it: _keys(it) == {"spec"}, _pod),
     ("a Chart.yaml, or its dependencies", _is_chart, _chart),
     ("values of the chart, or of a chart around it", _are_values, _values),
     ("a Compose file", lambda it: "services" in _keys(it), _compose),

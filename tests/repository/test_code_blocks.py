@@ -189,6 +189,7 @@ WRONG = [
         "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {container: []}}",
         "container",
     ),
+    ("yaml", "spec: {containers: [{name: x, image: y, mounts: []}]}", "mounts"),
     ("yaml", "{route: {}, inhibit_rules: [{source_matchers: [alertname = X]}]}", "target_matchers"),
     ("yaml", "anything: else", "no known kind"),
     ("yaml", "token-proxy: {confg: {}}", "confg"),

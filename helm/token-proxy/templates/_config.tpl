@@ -20,6 +20,9 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 {{- if and .Values.config .Values.existingConfigMap -}}
 {{- fail "token-proxy: `config` and `existingConfigMap` are both set: only one of them can be the configuration" -}}
 {{- end -}}
+{{- if and .Values.config (not .Values.config.upstreams) -}}
+{{- fail "token-proxy: config.upstreams names nothing: at least one upstream is needed" -}}
+{{- end -}}
 {{- include "token-proxy.checkSecrets" . -}}
 {{- include "token-proxy.checkListeners" . -}}
 {{- end -}}
