@@ -180,6 +180,8 @@ WRONG = [
     ("console", "$ pip install 'token-proxy[otlp]'", "otlp"),
     ("console", "$ kubectl -n shop apply -f docs/no-such-file.yaml", "no such file"),
     ("console", "$ kubectl -n shop aply -f x.yaml", "kubectl aply"),
+    ("console", "$ docker run --rm token-proxy versio", "versio"),
+    ("console", "$ helm install x helm/token-proxy --set standalone.enable=true", "no enable"),
     ("console", "output only", "nothing is typed"),
     ("sh", "OTEL=x token-proxy serve", "serve"),
     ("yaml", "clients: {us: {client_id: us, token_endpint: x}}", "token_endpint"),

@@ -157,6 +157,14 @@ def _kubectl(arguments: list[str]) -> None:
     assert verb in KUBECTL, f"kubectl {verb}"
 
 
+def _docker(arguments: list[str]) -> None:
+    """Take what follows the image for the program's own arguments."""
+    if arguments[0] == "run" and "token-proxy" in arguments:
+        own = arguments[arguments.index("token-proxy") + 1 :]
+        _token_proxy(own or ["run"])
+    assert arguments[0] in {"build", "buildx", "compose", "history", "run"}, arguments[0]
+
+
 def _installed(arguments: list[str]) -> None:
     """`pip install`: this project, with extras that it has, or a tool that a page speaks of."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -191,6 +199,7 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "curl": _curl,
     "helm": _helm,
     "kubectl": _kubectl,
+    "docker": _docker,
     "pip": _installed,
     "uv": _installed,
     "python": _script,
@@ -198,7 +207,7 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     # Run in tests/integration/test_recipes.py.
     "openssl": _unknowable,
     # Tools of those who operate it.
-    **dict.fromkeys(["docker", "grep", "journalctl", "kill", "promtool", "py-spy"], _unknowable),
+    **dict.fromkeys(["grep", "journalctl", "kill", "promtool", "py-spy", "strace"], _unknowable),
     **dict.fromkeys(["buildah", "podman", "systemctl"], _unknowable),
     # What comes with any system.
     "env": _prefix,
