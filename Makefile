@@ -7,7 +7,7 @@ ARGS ?=
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check bench bench-all fuzz soak format clean
+.PHONY: help demo test check bench bench-all fuzz soak format lock image-test clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,16 @@ format: $(VENV)/.check ## Rewrite the code as `make check` wants it
 fuzz: $(VENV)/.test ## Broken and odd bytes from upstreams and from callers, a minute each
 	@$(BIN)/python tests/fuzz/upstream_connection.py --seconds 60 $(ARGS)
 	@$(BIN)/python tests/fuzz/caller_connection.py --seconds 60 $(ARGS)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+lock: | $(BIN)/uv ## Write the image's locks anew (ARGS=--upgrade takes the newest versions)
+	@$(LOCK) $(ARGS) pyproject.toml --extra otel -o requirements.lock
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "uv", sep="\n")' \
+	  | $(LOCK) $(ARGS) - -o requirements-build.lock
+
+image-test: $(VENV)/.test ## Build the image and run it without Docker (as root; buildah and runc)
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 0 tests/deployment/image_runs.py $(ARGS)
 
 soak: $(VENV)/.test ## The endurance tests in full: aborted requests, connections, 1 GiB streams, ten minutes of servers that die and return
 	@ENDURANCE=full $(BIN)/python -m pytest -p no:cacheprovider tests/endurance $(ARGS)

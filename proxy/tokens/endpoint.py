@@ -128,7 +128,7 @@ class Endpoint:
             whose = "the authorization server's"
             if self._client.http_proxy is not None:
                 whose = "the egress proxy's (`http_proxy`)"
-            raise unavailable(f"{whose} name does not resolve", said=str(error)) from None
+            raise unavailable(f"{whose} name does not resolve", said=_told(error)) from None
         except aiohttp.ClientProxyConnectionError as error:
             raise unavailable(
                 "the egress proxy of `http_proxy` cannot be reached", said=_told(error)

@@ -242,7 +242,7 @@ async def test_tokens_are_renewed_under_load_while_nobody_waits_and_none_is_refu
 
     async with asyncio.timeout(90):
         statuses, _ = await asyncio.gather(
-            steady_load(f"{proxy.url}/protected/", per_second=50, enough=enough), until_renewed()
+            steady_load(f"{proxy.url}/protected/", per_second=25, enough=enough), until_renewed()
         )
 
     # The view answers 403 to a token that has lapsed by the server's own clock and records.

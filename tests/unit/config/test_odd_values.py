@@ -24,7 +24,7 @@ DEFAULTS = yaml.safe_load(EXAMPLE)
 ODD: list[Any] = [
     [], ["none"], [1], [[]], [{}], [None], {}, {"a": 1}, {"a": {"b": []}}, {"none": ["x"]},
     None, True, False, 0, -1, 7, 1.5, float("nan"), float("inf"), 10**30,
-    "", "none", "/", "x" * 100_000, "\0", "\n", "ü", "http://[", "unix:", "[::",
+    "", "none", "/", "x" * 10_000, "\0", "\n", "ü", "http://[", "unix:", "[::",
     Substituted.of("", literal=False), Substituted.of("x", literal=True), BROKEN,
 ]  # fmt: skip
 
@@ -44,15 +44,15 @@ def put(tree: Any, path: KeyPath, value: Any) -> Any:
     return changed
 
 
-def problems_with(tree: Any, path: KeyPath, odd: Any, directory: Path) -> list[str]:
+def problems_with(tree: Any, path: KeyPath, odd: Any, directory: Path) -> str:
     document = Document("f.yaml", values=put(copy.deepcopy(tree), path, odd))
     if odd is BROKEN:
         document.break_value(path, "is broken")
     try:
         load_document(document, directory)
     except ConfigurationError as error:
-        return [str(problem) for problem in error.problems]
-    return []
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize("tree", [EVERY_KEY, DEFAULTS], ids=["every-key", "defaults"])
@@ -64,7 +64,7 @@ def test_an_odd_value_anywhere_is_at_most_a_problem(tree: Any, tmp_path: Path) -
             except Exception as error:
                 error.add_note(f"{dotted(path)}: {str(odd)[:40]}")
                 raise
-            assert not any("x" * 65 in problem for problem in found)
+            assert "x" * 65 not in found
 
 
 ALWAYS_WRONG = {
