@@ -100,11 +100,7 @@ An entry for `initContainers` (sidecar.native, the default) or for `containers` 
 
 {{- define "token-proxy.securityContext" -}}
 securityContext:
-  {{- range $key, $value := .Values.securityContext }}
-  {{- if not (kindIs "invalid" $value) }}
-  {{- toYaml (dict $key $value) | nindent 2 }}
-  {{- end }}
-  {{- end }}
+  {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end -}}
 
 {{/* A start takes seconds on a busy node; a slow authorization server may be waited for, too. */}}
