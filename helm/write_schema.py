@@ -204,6 +204,10 @@ def values_schema(values: dict[str, Any], described: dict[str, str]) -> dict[str
         "description": "Values of all charts of a release. Not used here.",
         "type": "object",
     }
+    schema["properties"]["enabled"] = {
+        "description": "For the `condition` of a chart that depends on this one. Not used here.",
+        "type": "boolean",
+    }
     title = "Values of the Token Proxy chart"
     draft = "http://json-schema.org/draft-07/schema#"
     return {"$schema": draft, "title": title, **schema, "definitions": definitions}

@@ -99,6 +99,14 @@ CASES = {
         chart.merged(STANDALONE, {"config": {"listen": ["0.0.0.0:8081", "unix:/run/x"]}}),
         "nothing in config.listen ends in :8080",
     ),
+    "a Service that leads to the loopback interface": (
+        chart.merged(STANDALONE, {"config": {"listen": "127.0.0.1:8080"}}),
+        "nothing in config.listen ends in :8080 outside the loopback interface",
+    ),
+    "a name that no Service may have": (
+        STANDALONE | {"fullnameOverride": "2nd"},
+        "2nd is no name for a Service",
+    ),
     "too little time to end": (
         chart.merged(STANDALONE, {"standalone": {"terminationGracePeriodSeconds": 34}}),
         "terminationGracePeriodSeconds is less than the 35",

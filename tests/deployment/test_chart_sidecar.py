@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import helm_python
 import pytest
 from deployment import chart
 
@@ -83,9 +84,34 @@ def test_the_application_is_told_where_to_call() -> None:
 
 def test_what_somebody_set_stays() -> None:
     own = {"listen": ["127.0.0.1:7000", "[::1]:7000"], "admin": {"listen": "[::]:9090"}}
-    rendered = chart.render_orders({"config": own})
+    rendered = chart.render_orders({"config": own, "ports": {"proxy": 7000}})
     config = chart.parsed(chart.one(rendered, "ConfigMap")["data"]["token-proxy.yaml"])
     assert {key: config[key] for key in own} == own
+
+
+SOCKET = {"config": {"listen": "unix:/run/token-proxy/proxy.sock"}}
+
+
+def test_an_address_that_nothing_listens_on_is_not_handed_out() -> None:
+    """A Unix socket, or a port that is not `ports.proxy`."""
+    for own in (SOCKET, {"config": {"listen": "127.0.0.1:7000"}}):
+        with pytest.raises(helm_python.HelmError, match="ends in :8080"):
+            chart.render_orders(own)
+        values = chart.merged(chart.values_of("sidecar"), own)
+        said = chart.notes(chart.render(values))
+        assert "127.0.0.1:8080" not in said
+        assert "calls an address of config.listen" in said
+        assert "ends in :8080" in chart.refusal(values | {"test": {"path": "/health"}})
+
+
+def test_a_number_in_the_environment_is_the_number_that_was_written() -> None:
+    environment = {"ID": 12345678, "RATIO": 0.5, "ON": True, "TEXT": "007"}
+    rendered = chart.render_orders({"extraEnv": environment})
+    told = {
+        each["name"]: each["value"]
+        for each in chart.sidecar(chart.one(rendered, "Deployment"))["env"]
+    }
+    assert told == {"ID": "12345678", "RATIO": "0.5", "ON": "true", "TEXT": "007"}
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "CronJob"])
@@ -156,5 +182,8 @@ def test_helm_test_tries_what_the_application_has() -> None:
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert chart.sidecar(pod) == chart.sidecar(chart.one(NATIVE, "Deployment"))
     assert pod["spec"]["restartPolicy"] == "Never"
+    [call] = pod["spec"]["containers"]
+    # By name, as an admin.listen of [::]:9090 takes no IPv4.
+    assert call["args"][-1] == "http://localhost:9090/readyz"
     # A pod with a classic one would not end.
     assert not [each for each in chart.objects(CLASSIC) if each["kind"] == "Pod"]

@@ -157,6 +157,39 @@ def test_two_releases_in_one_namespace_have_nothing_in_common(first: str, second
     assert selectors[0] != selectors[1]
 
 
+@pytest.mark.parametrize("override", ["nameOverride", "fullnameOverride"])
+def test_two_in_one_release_do_not_get_each_others_calls(override: str) -> None:
+    about = {
+        "apiVersion": "v2",
+        "name": "parent",
+        "version": "0.1.0",
+        "dependencies": [
+            {
+                "name": "token-proxy",
+                "alias": name,
+                "version": "0.1.0",
+                "condition": f"{name}.enabled",
+            }
+            for name in ("orders", "stock")
+        ],
+    }
+    files = {"Chart.yaml": yaml.safe_dump(about), "values.yaml": "{}"}
+    values = {
+        name: chart.merged(STANDALONE, {override: name, "enabled": True})
+        for name in ("orders", "stock")
+    }
+    things = chart.objects(chart.render_files(files, values))
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"].items()
+        for each in things
+        if each["kind"] == "Deployment"
+    ]
+    selectors = [each["spec"]["selector"] for each in things if each["kind"] == "Service"]
+    assert len(labels) == len(selectors) == 2
+    for selector in selectors:
+        assert sum(selector.items() <= each for each in labels) == 1
+
+
 @pytest.mark.parametrize("kind", ["podMonitor", "serviceMonitor", "prometheusRule"])
 def test_monitors_are_left_out_where_nobody_knows_them_and_notes_say_so(kind: str) -> None:
     on = {"monitoring": {kind: {"enabled": True}}}

@@ -89,6 +89,19 @@ def test_the_schema_takes_the_cases_and_what_helm_hands_to_dependencies(case: st
     assert chart.render(chart.values_of(case) | {"global": {"anything": 1}})
 
 
+@pytest.mark.parametrize("of_its_own", [True, False])
+def test_a_configmap_of_ones_own_takes_the_place_of_a_config_that_is_blanked(
+    of_its_own: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """`config: null` is how a second values file takes away what the first one has."""
+    blank = {"config": None, "existingConfigMap": "ours", "reload": "restart"}
+    values = chart.merged(chart.values_of("sidecar"), blank)
+    rendered = chart.render(values | {"standalone": {"enabled": of_its_own}})
+    spec = chart.pod_spec(chart.one(rendered, "Deployment" if of_its_own else "Pod"))
+    assert spec
+    assert {"name": "token-proxy-config", "configMap": {"name": "ours"}} in spec["volumes"]
+
+
 SECTIONS = sorted({path.rpartition(".")[0] for path, _ in leaves(VALUES)})
 OPEN = {"monitoring.dashboard.labels", "resources.limits", "resources.requests"}
 OPEN |= {"podSecurityContext"}

@@ -10,11 +10,14 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import compose_spec
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from proxy.config.schema import Shutdown
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -161,11 +164,13 @@ def test_the_compose_file_keeps_the_specification() -> None:
             options.from_yaml(COMPOSE.replace(right, wrong)).validate()
 
 
+def services() -> dict[str, dict[str, Any]]:
+    whole = json.loads(compose_spec.PyOptions(apply_merge=True).from_yaml(COMPOSE).to_json())
+    return dict(whole["services"])
+
+
 def test_every_service_of_the_compose_file_may_do_nothing_that_it_need_not() -> None:
-    services = json.loads(compose_spec.PyOptions(apply_merge=True).from_yaml(COMPOSE).to_json())[
-        "services"
-    ]
-    for name, service in services.items():
+    for name, service in services().items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -173,7 +178,23 @@ def test_every_service_of_the_compose_file_may_do_nothing_that_it_need_not() -> 
         _, _, neighbour = service.get("network_mode", "").partition("service:")
         assert not neighbour or {neighbour} == set(service["depends_on"]), name
         assert all(each.startswith("127.0.0.1:") for each in service.get("ports", [])), name
-    assert {"demo", "proxy"} == {name for name, each in services.items() if "healthcheck" in each}
+
+
+def test_the_compose_file_builds_the_proxy_and_takes_the_base_for_who_calls_it() -> None:
+    """An image with a name would be looked for in a registry first, or be built twice at once."""
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    for name, service in services().items():
+        if name in {"demo", "proxy"}:
+            assert service["build"] == "."
+            assert "image" not in service
+            assert service["healthcheck"]["test"][1:] == ["token-proxy", "healthcheck"]
+        else:
+            assert (service["image"], service["user"]) == (base, "65532:65532"), name
+
+
+def test_the_compose_file_lets_the_proxy_drain() -> None:
+    assert services()["proxy"]["stop_grace_period"] == "30s"
+    assert Shutdown().drain_seconds < 30
 
 
 def test_the_compose_example_s_configuration_is_valid() -> None:

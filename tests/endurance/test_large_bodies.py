@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from endurance.measured_proxy import MeasuredProxy, StartMeasured
 
 BODY_BYTES = sized(64, 1024) * MIB
-STREAMS = sized(40, 100)
+STREAMS = sized(20, 100)
 STREAM_BYTES_MAX = MIB
 """How much more may be resident for one stream."""
 TLS_STREAM_BYTES_MAX = STREAM_BYTES_MAX + MIB // 4

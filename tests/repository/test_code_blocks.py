@@ -164,6 +164,8 @@ def test_each_fence_of_a_page_has_its_other_one(page: Path) -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_a_block_holds_what_its_tag_says(block: Block, tmp_path: Path) -> None:
     assert block.tag in KINDS, f"{block.tag!r} is no kind of block; see KINDS"
+    comment = "" if block.tag == "console" else "#"
+    assert re.search(rf"^ *[^ {comment}\n]", block.text, re.MULTILINE), "nothing is in it"
     KINDS[block.tag](block, tmp_path)
 
 
@@ -181,6 +183,13 @@ WRONG = [
     ("console", "$ kubectl -n shop apply -f docs/no-such-file.yaml", "no such file"),
     ("console", "$ kubectl -n shop aply -f x.yaml", "kubectl aply"),
     ("console", "$ docker run --rm token-proxy versio", "versio"),
+    ("sh", "docker compose --profile proxi up", "no profile proxi"),
+    ("sh", "docker compose upp", "upp"),
+    ("sh", "docker compose up application proxi", "no service proxi"),
+    ("sh", "docker compose exec demo token-proxy statos", "statos"),
+    ("sh", "# nothing", "nothing is in it"),
+    ("yaml", "# nothing", "nothing is in it"),
+    ("python", "", "nothing is in it"),
     ("console", "$ helm install x helm/token-proxy --set standalone.enable=true", "no enable"),
     ("console", "output only", "nothing is typed"),
     ("sh", "OTEL=x token-proxy serve", "serve"),

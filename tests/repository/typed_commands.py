@@ -162,7 +162,23 @@ def _docker(arguments: list[str]) -> None:
     if arguments[0] == "run" and "token-proxy" in arguments:
         own = arguments[arguments.index("token-proxy") + 1 :]
         _token_proxy(own or ["run"])
+    if arguments[0] == "compose":
+        _compose(arguments[1:])
     assert arguments[0] in {"build", "buildx", "compose", "history", "run"}, arguments[0]
+
+
+def _compose(arguments: list[str]) -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    if arguments[0] == "--profile":
+        profiles = [name for each in services.values() for name in each.get("profiles", [])]
+        assert arguments[1] in profiles, f"compose.yaml has no profile {arguments[1]}"
+        arguments = arguments[2:]
+    verb, *rest = [word for word in arguments if not word.startswith("-")]
+    assert verb in {"down", "exec", "logs", "up"}, f"docker compose {verb}"
+    for name in rest[:1] if verb == "exec" else rest:
+        assert name in services, f"compose.yaml has no service {name}"
+    if verb == "exec":
+        _check_command(rest[1:])
 
 
 def _installed(arguments: list[str]) -> None:

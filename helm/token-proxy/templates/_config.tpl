@@ -29,11 +29,12 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 
 {{/* A literal secret would lie in the ConfigMap, in the release, and in somebody's repository. */}}
 {{- define "token-proxy.checkSecrets" -}}
-{{- if .Values.config.allow_inline_secrets -}}
+{{- $values := default dict .Values.config -}}
+{{- if $values.allow_inline_secrets -}}
 {{- fail "token-proxy: config.allow_inline_secrets has no place in values: put secrets into a Secret, name it as `existingSecret`, and use client_secret_file" -}}
 {{- end -}}
 {{- $at := .Values.secretMountPath -}}
-{{- range $name, $client := .Values.config.clients -}}
+{{- range $name, $client := $values.clients -}}
 {{- range $key := list "client_secret" "private_key" -}}
 {{- $text := get (default dict $client) $key -}}
 {{- if and $text (not (regexMatch "^[$][{][A-Za-z_][A-Za-z0-9_]*[}]$" (toString $text))) -}}
@@ -41,7 +42,7 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $config := toJson .Values.config -}}
+{{- $config := toJson $values -}}
 {{- $mounts := toJson .Values.extraVolumeMounts -}}
 {{- if and (contains (printf "%s/" $at) $config) (not .Values.existingSecret) (not (contains $at $mounts)) -}}
 {{- fail (printf "token-proxy: config names a file in %s, but nothing is mounted there: set `existingSecret` to the name of the Secret that has it" $at) -}}
@@ -61,7 +62,7 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 
 {{/* Whoever sets addresses of their own must keep to the ports that probes and Service know. */}}
 {{- define "token-proxy.checkListeners" -}}
-{{- $config := .Values.config -}}
+{{- $config := default dict .Values.config -}}
 {{- $admin := default dict $config.admin -}}
 {{- $ports := .Values.ports -}}
 {{- if eq (int $ports.proxy) (int $ports.admin) -}}
@@ -75,20 +76,30 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 {{- fail "token-proxy: config.admin.listen is on the loopback interface, where the kubelet's probes cannot reach it: leave it out, or use 0.0.0.0 or [::]" -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.standalone.enabled (hasKey $config "listen") -}}
-{{- $found := false -}}
+{{- if and .Values.standalone.enabled (not (include "token-proxy.listensAtPort" .)) -}}
+{{- fail (printf "token-proxy: nothing in config.listen ends in :%d outside the loopback interface, where the Service leads: leave it out, or set ports.proxy to its port" (int $ports.proxy)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" where callers find the proxy at ports.proxy. A config.listen of one's own may be a Unix
+socket, or another port; for the Service it may not be the loopback interface. */}}
+{{- define "token-proxy.listensAtPort" -}}
+{{- $config := default dict .Values.config -}}
+{{- $found := not (hasKey $config "listen") -}}
 {{- range ternary (list $config.listen) $config.listen (kindIs "string" $config.listen) -}}
-{{- if hasSuffix (printf ":%d" (int $ports.proxy)) . -}}{{- $found = true -}}{{- end -}}
+{{- $apart := and $.Values.standalone.enabled (regexMatch "^(127[.]|localhost:|\\[::1\\])" (toString .)) -}}
+{{- if and (hasSuffix (printf ":%d" (int $.Values.ports.proxy)) (toString .)) (not $apart) (not (hasPrefix "unix:" (toString .))) -}}
+{{- $found = true -}}
 {{- end -}}
-{{- if not $found -}}
-{{- fail (printf "token-proxy: nothing in config.listen ends in :%d, where the Service leads: leave it out, or set ports.proxy to its port" (int $ports.proxy)) -}}
 {{- end -}}
+{{- if $found -}}
+true
 {{- end -}}
 {{- end -}}
 
 {{/* The configuration with the chart's addresses, unless it has its own. */}}
 {{- define "token-proxy.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (default dict .Values.config) -}}
 {{- $admin := default dict $config.admin -}}
 {{- if not (hasKey $admin "listen") -}}
 {{- $_ := set $admin "listen" (printf "0.0.0.0:%d" (int .Values.ports.admin)) -}}
@@ -115,7 +126,7 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 {{- $service := include "token-proxy.fullname" . -}}
 {{- $inside := printf "%s.%s" $service .Release.Namespace -}}
 {{- $hosts := list "localhost" "127.0.0.1" $service $inside (printf "%s.svc" $inside) (printf "%s.svc.cluster.local" $inside) -}}
-{{- range $name, $upstream := .Values.config.upstreams -}}
+{{- range $name, $upstream := (default dict .Values.config).upstreams -}}
 {{- $url := toString (get (default dict $upstream) "url") -}}
 {{- $host := regexReplaceAll "^[A-Za-z]+://([^/?#@]+).*$" $url "${1}" | regexFind "^[A-Za-z0-9._-]+" -}}
 {{- if and $host (contains "://" $url) (not (contains "$" $url)) -}}
@@ -130,7 +141,7 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 
 {{/* A number of seconds of config, rounded up: list CONTEXT "section" "key" default "instead". */}}
 {{- define "token-proxy.seconds" -}}
-{{- $section := default dict (get (index . 0).Values.config (index . 1)) -}}
+{{- $section := default dict (get (default dict (index . 0).Values.config) (index . 1)) -}}
 {{- $value := index . 3 -}}
 {{- if not (kindIs "invalid" (get $section (index . 2))) -}}
 {{- if hasKey $section (index . 2) -}}{{- $value = get $section (index . 2) -}}{{- end -}}

@@ -31,11 +31,12 @@ An entry for `initContainers` (sidecar.native, the default) or for `containers` 
   {{- with .Values.extraEnv }}
   env:
     {{- range $name, $value := . }}
-    - name: {{ $name }}
+    - name: {{ $name | quote }}
       {{- if kindIs "map" $value }}
       {{- toYaml $value | nindent 6 }}
       {{- else }}
-      value: {{ toString $value | quote }}
+      {{- /* A large number is no 1.2345678e+07. */}}
+      value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
       {{- end }}
     {{- end }}
   {{- end }}
@@ -154,5 +155,8 @@ token-proxy/config-checksum: {{ include "token-proxy.config" . | sha256sum }}
 {{/* Where callers in the pod connect. */}}
 {{- define "token-proxy.url" -}}
 {{- include "token-proxy.checkContext" . -}}
+{{- if not (include "token-proxy.listensAtPort" .) -}}
+{{- fail (printf "token-proxy: nothing in config.listen ends in :%d, where token-proxy.url and test.path lead: set ports.proxy to its port, or write the address yourself" (int .Values.ports.proxy)) -}}
+{{- end -}}
 http://127.0.0.1:{{ int .Values.ports.proxy }}
 {{- end -}}

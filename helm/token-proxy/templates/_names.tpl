@@ -22,8 +22,10 @@ called x-token-proxy keeps its name apart from that of x. */}}
 {{- printf "%s%s" ($name | trunc (int (sub 63 (len $suffix))) | trimSuffix "-") $suffix -}}
 {{- end -}}
 
+{{/* A release may have the chart twice, as two dependencies by two names: neither Service may lead to
+the other's pods, which have other tokens. */}}
 {{- define "token-proxy.selectorLabels" -}}
-app.kubernetes.io/name: token-proxy
+app.kubernetes.io/name: {{ coalesce .Values.fullnameOverride .Values.nameOverride "token-proxy" | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 

@@ -33,7 +33,7 @@ affinity:
 {{/* What is set, unless that would cut requests off. */}}
 {{- define "token-proxy.standaloneGrace" -}}
 {{- $given := int .Values.standalone.terminationGracePeriodSeconds -}}
-{{- $drain := dig "drain_seconds" 25 (default dict .Values.config.shutdown) -}}
+{{- $drain := dig "drain_seconds" 25 (default dict (default dict .Values.config).shutdown) -}}
 {{- if and $given (kindIs "string" $drain) -}}
 {{- $given -}}
 {{- else -}}

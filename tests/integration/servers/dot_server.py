@@ -49,7 +49,11 @@ def configure(wanted: dict[str, Any]) -> None:
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": f"{wanted['folder']}/database.sqlite3",
-                "OPTIONS": {"timeout": 30},
+                # Whoever reads must not wait for a token that is being written, nor for the disk.
+                "OPTIONS": {
+                    "timeout": 30,
+                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+                },
             }
         },
         # The default hasher is slow on purpose, for each token request; no test is about that.
