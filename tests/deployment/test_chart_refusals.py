@@ -41,6 +41,23 @@ def test_a_secret_in_values_is_refused_and_not_repeated(key: str, text: str) -> 
     assert CANARY not in said
 
 
+@pytest.mark.parametrize("field", ["password", "subject_token", "X-Api-Key", "client-secret-2"])
+@pytest.mark.parametrize("section", ["clients", "audiences", "upstreams"])
+def test_what_reads_like_a_secret_among_further_fields_is_refused(section: str, field: str) -> None:
+    key = "set_headers" if section == "upstreams" else "parameters"
+    name = next(iter(SIDECAR["config"][section]))
+
+    def values(fields: dict[str, str]) -> dict[str, Any]:
+        return chart.merged(SIDECAR, {"config": {section: {name: {key: fields}}}})
+
+    said = chart.refusal(values({field: CANARY}))
+    assert f"config.{section}.{name}.{key}.{field} reads like a secret in values" in said
+    assert CANARY not in said
+    assert chart.render(
+        values({field: "${OTHER}", "requested_token_type": "urn:x", "tenant": "shop"})
+    )
+
+
 def test_a_secret_by_a_variable_is_taken() -> None:
     values = client(client_secret="${BILLING_SECRET}", client_secret_file=None)
     text = chart.one(chart.render(values), "ConfigMap")["data"]["token-proxy.yaml"]

@@ -61,6 +61,22 @@ def test_an_autoscaler_has_the_number_of_pods_to_itself() -> None:
     assert "replicas" not in chart.one(FULL, "Deployment")["spec"]
     target = chart.one(FULL, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert target["name"] == chart.one(FULL, "Deployment")["metadata"]["name"]
+    [metric] = chart.one(FULL, "HorizontalPodAutoscaler")["spec"]["metrics"]
+    counted = metric["containerResource"]["container"]
+    assert counted == chart.sidecar(chart.one(FULL, "Deployment"))["name"]
+
+
+def test_a_rollout_takes_no_pod_away_before_there_is_another() -> None:
+    strategy = chart.one(FULL, "Deployment")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_services_of_the_namespace_put_no_variables_into_the_proxys_pods() -> None:
+    """One called `token-proxy` would bring TOKEN_PROXY_PORT."""
+    for kind in ("Deployment", "Pod"):
+        spec = chart.pod_spec(chart.one(FULL, kind))
+        assert spec
+        assert spec["enableServiceLinks"] is False
 
 
 def test_whatever_selects_pods_selects_those_of_the_deployment() -> None:

@@ -42,6 +42,22 @@ The configuration: what is wrong with it, what the chart adds to it, what follow
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $named := dict -}}
+{{- range $section := list "clients" "audiences" -}}
+{{- range $name, $one := (default dict (get $values $section)) -}}
+{{- $_ := set $named (printf "%s.%s.parameters" $section $name) (default dict (get (default dict $one) "parameters")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $one := $values.upstreams -}}
+{{- $_ := set $named (printf "upstreams.%s.set_headers" $name) (default dict (get (default dict $one) "set_headers")) -}}
+{{- end -}}
+{{- range $place, $fields := $named -}}
+{{- range $field, $text := $fields -}}
+{{- if and (regexMatch "(?i)secret|passw|api[-_]?key|authorization|cookie|(token|assertion)$" $field) (not (contains "${" (toString $text))) -}}
+{{- fail (printf "token-proxy: config.%s.%s reads like a secret in values: put it into a Secret, have that as a variable by `extraEnv`, and write ${NAME}" $place $field) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $config := toJson $values -}}
 {{- $mounts := toJson .Values.extraVolumeMounts -}}
 {{- if and (contains (printf "%s/" $at) $config) (not .Values.existingSecret) (not (contains $at $mounts)) -}}

@@ -124,7 +124,7 @@ securityContext:
 {{- if .Values.existingSecret }}
 - name: token-proxy-secret
   secret:
-    secretName: {{ .Values.existingSecret }}
+    secretName: {{ .Values.existingSecret | quote }}
     defaultMode: 0444
 {{- end }}
 {{- with .Values.serviceAccountToken }}
