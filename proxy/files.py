@@ -44,6 +44,7 @@ class FileWatch:
         self._facts = facts
         self._watched: list[_Watched] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._started = False
 
     def add(
         self,
@@ -62,29 +63,38 @@ class FileWatch:
         watched = _Watched(name, tuple(paths), reload, state)
         if watched.paths:
             self._watched.append(watched)
+            if self._started:
+                self._arm()
 
     def remove(self, name: str) -> None:
         """Look no more at the files of `name`, if it has any; a reading under way goes on."""
         self._watched = [each for each in self._watched if each.name != name]
 
     def start(self) -> None:
-        """Begin to look."""
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        """Begin to look, once there is anything to look at."""
+        self._started = True
+        self._arm()
 
     def close(self) -> None:
         """Look no more."""
+        self._started = False
         if self._timer is not None:
             self._timer.cancel()
         for watched in self._watched:
             if watched.task is not None:
                 watched.task.cancel()
 
+    def _arm(self) -> None:
+        if self._watched and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
     def _look(self) -> None:
+        self._timer = None
         for watched in self._watched:
             # One that is still being read is looked at the next time.
             if watched.task is None and self._may_differ(watched):
                 watched.task = asyncio.create_task(self._reload(watched), name="file-changed")
-        self.start()
+        self._arm()
 
     def _may_differ(self, watched: _Watched) -> bool:
         state = state_of(watched.paths)

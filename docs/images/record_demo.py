@@ -45,7 +45,7 @@ class Demonstration:
             [PROGRAM, "demo", *arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
         self.proxy = self._address("proxy")
-        self.metrics = self._address("metrics")
+        self.metrics = self._address("status")
         self._ended = threading.Event()
         self._caller = threading.Thread(target=self._call)
         self._caller.start()

@@ -2,9 +2,7 @@
 
 `start` writes the configuration, starts the process in the repository's root, and returns when
 the first log line has told which ports the kernel chose. Only keys that every test would repeat
-are filled in (see `COMPLETION`); what the test's configuration says stands. It runs without the
-coverage that tests are measured with, which would make each start and each request take half as
-long again: what runs there runs within the tests' own processes too.
+are filled in (see `COMPLETION`); what the test's configuration says stands.
 """
 
 from __future__ import annotations
@@ -105,12 +103,11 @@ async def start(
         file = str(folder / "token-proxy.yaml")
         Path(file).write_text(yaml.safe_dump(COMPLETION | config, allow_unicode=True))
     log_file = folder / "proxy.log"
-    unmeasured = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "proxy", "run", "-c", file),
             cwd=ROOT,
-            env=unmeasured | (environment or {}),
+            env=os.environ | (environment or {}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

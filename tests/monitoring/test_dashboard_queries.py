@@ -55,8 +55,8 @@ async def demonstrate(door: Door) -> tuple[float, float]:
                 heading, _, rest = line.decode().partition(" ")
                 if found := re.match(r" *(http://\S+)", rest):
                     urls[heading] = found[1]
-                if heading == "metrics":
-                    door.leads_to = urlsplit(urls["metrics"])
+                if heading == "status":
+                    door.leads_to = urlsplit(urls["status"] + "metrics")
                     began_at = wall()
                 if heading == "outage":
                     await be_refused(urls["proxy"])
