@@ -4,8 +4,8 @@
 
 Without arguments, less than 95 % of lines covered is a failure; what runs in the processes that
 tests start does not count, as each would take three times as long to start. Where a Python 3.13 is
-found beside an older one, the unit tests run there first, in `.venv-3.13`. With arguments, pytest
-is given them and nothing is measured. Pytest's closing line is the last one printed.
+found beside an older one, the unit tests but for the slow ones run there first, in `.venv-3.13`.
+With arguments, pytest is given them and nothing is measured. Pytest's closing line is the last one printed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def prepare_environment(python: Path) -> Path | None:
         return inside
     steps: list[list[str | Path]] = [
         [uv, "venv", "--quiet", "--clear", "--python", python, folder],
-        [uv, "pip", "install", "--quiet", "--python", inside, "--editable", ".", "--group", "test"],
+        [
+            *(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", inside),
+            *("--editable", ".", "--group", "test"),
+        ],
     ]
     for step in steps:
         if subprocess.call(step, cwd=ROOT) != 0:
@@ -80,7 +83,7 @@ def test_on_newer_python() -> int:
         print("Python 3.13 is here, its environment could not be set up: skipped")
         return 0
     print("Unit tests on Python 3.13:")
-    return pytest(python, "-q", "-p", "no:cacheprovider", "tests/unit")
+    return pytest(python, "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/unit")
 
 
 def main(arguments: list[str]) -> int:

@@ -55,6 +55,7 @@ def problems_with(tree: Any, path: KeyPath, odd: Any, directory: Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("tree", [EVERY_KEY, DEFAULTS], ids=["every-key", "defaults"])
 def test_an_odd_value_anywhere_is_at_most_a_problem(tree: Any, part: int, tmp_path: Path) -> None:

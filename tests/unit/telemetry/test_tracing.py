@@ -176,6 +176,7 @@ def test_what_is_wrong_with_the_variables_is_said_once_and_the_proxy_runs(
 ) -> None:
     for name, value in environment.items():
         no_otel.setenv(name, value)
+    handlers = [*logging.getLogger("opentelemetry").handlers]
     start_tracing(telemetry, environment)()
     assert telemetry.tracing is None
     telemetry.log.flush()
@@ -183,7 +184,8 @@ def test_what_is_wrong_with_the_variables_is_said_once_and_the_proxy_runs(
     assert (event["event"], event["level"]) == ("tracing_off", "warning")
     assert words in event["message"]
     assert telemetry.fetches.observer is None
-    assert logging.getLogger("opentelemetry").handlers == []
+    # None more than a test before may have left behind, whose collector hung.
+    assert {*logging.getLogger("opentelemetry").handlers} <= {*handlers}
 
 
 async def test_the_start_names_the_collector_without_what_is_secret_in_its_url(
