@@ -5,7 +5,8 @@
 Without arguments, less than 95 % of lines covered is a failure; what runs in the processes that
 tests start does not count, as each would take three times as long to start. Where a Python 3.13 is
 found beside an older one, the unit tests but for the slow ones run there first, in `.venv-3.13`.
-With arguments, pytest is given them and nothing is measured. Pytest's closing line is the last one printed.
+With arguments, pytest is given them and nothing is measured. Pytest's closing line is the last
+one printed.
 """
 
 from __future__ import annotations
