@@ -30,6 +30,8 @@ class Problem:
         text = f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
         if self.suggestion is not None:
             text += f" (did you mean '{self.suggestion}'?)"
+        if text.isprintable():
+            return text
         # Keys are the writer's own text; what would steer a terminal is not printed.
         return "".join(character if character.isprintable() else "?" for character in text)
 

@@ -130,6 +130,7 @@ async def have(proxy: MeasuredProxy, numbers: range, way: Callable[[int], str]) 
     return tally
 
 
+@pytest.mark.slow
 async def test_no_answer_is_anothers_and_no_part_passes_for_the_whole(
     start_measured: StartMeasured,
 ) -> None:

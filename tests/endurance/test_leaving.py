@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from endurance.measured_proxy import MIB, eventually
 from endurance.patient_upstream import PatientUpstream
 from endurance.sizes import sized
@@ -135,6 +136,7 @@ async def let_leave(proxy: MeasuredProxy, upstream: PatientUpstream, names: rang
     await eventually(nothing_is_kept, "no connections")
 
 
+@pytest.mark.slow
 async def test_callers_that_leave_leave_nothing_behind(start_measured: StartMeasured) -> None:
     """R-17, R-20: connections, tasks and memory come back, whenever a caller goes."""
     async with PatientUpstream() as upstream:

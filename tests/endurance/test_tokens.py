@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from endurance.authorization_servers import FAULTS, KILLED, SECRET, AuthorizationServer
 from endurance.measured_proxy import MIB, eventually
 from endurance.sizes import FULL, SEED, sized
@@ -134,6 +135,7 @@ def print_figures(soak: Soak, guard: Guard, kinds: dict[str, list[Call]]) -> Non
     print(f"log: {len(soak.proxy.events())} lines")
 
 
+@pytest.mark.slow
 async def test_nobody_fails_while_a_token_lives_whatever_befalls_the_servers(
     start_measured: StartMeasured, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ async def test_who_reads_nothing_gets_a_few_answers_and_no_more() -> None:
         assert count < 50
 
 
+@pytest.mark.slow
 async def test_our_own_errors_pile_up_no_more_than_answers() -> None:
     async with bench(match={"path": "/api"}) as the:
         with deaf(the) as sock:
@@ -99,6 +100,7 @@ async def test_an_end_that_is_not_taken_is_bounded(
             task.cancel()
 
 
+@pytest.mark.slow
 async def test_a_slow_but_steady_reader_is_served_to_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -174,6 +174,7 @@ def commanded(file: Path, said: pytest.CaptureFixture[str]) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("log_format", "ways"), [("json", WAYS), ("text", ("basic", "jwt")), ("ecs", ("basic", "key"))]
 )
+@pytest.mark.slow
 async def test_nothing_that_comes_out_of_a_run_holds_a_secret(
     tmp_path: Path,
     log_format: str,

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 from faults.stepped_time import now, stepped
 from faults.token_server import Asked, TokenServer, http_answer, refusal
 from unit.tokens.cache_bench import bench
@@ -133,6 +134,7 @@ def outages(chance: random.Random) -> list[tuple[float, float, str]]:
 
 
 @stepped
+@pytest.mark.slow
 async def test_a_hundred_audiences_whose_servers_die_and_return_keep_what_is_promised() -> None:
     """T-24, T-26, R-01, R-02, R-07."""
     chance = random.Random(SEED)

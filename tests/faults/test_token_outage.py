@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from pathlib import Path
 
+import pytest
 from faults.stepped_time import now, stepped
 from faults.token_server import (
     TokenServer,
@@ -50,6 +51,7 @@ async def test_an_outage_is_survived_while_the_token_lives_then_refused_then_ove
         assert len(server.requests) == 2
 
 
+@pytest.mark.slow
 async def test_recovery_comes_by_itself_in_real_time_and_without_a_storm(tmp_path: Path) -> None:
     async with (
         surroundings(lifetime_seconds=2) as (server, upstream, guard),

@@ -75,6 +75,7 @@ def masked(lines: list[str]) -> list[str]:
     ],
     ids=["once", "once-outage"],
 )
+@pytest.mark.slow
 async def test_the_demonstration_shows_what_the_readme_says(
     arguments: list[str], command: str
 ) -> None:

@@ -257,6 +257,7 @@ async def test_tokens_are_renewed_under_load_while_nobody_waits_and_none_is_refu
     server.stop()
 
 
+@pytest.mark.slow
 async def test_with_the_server_gone_live_tokens_serve_and_its_return_is_noticed(
     start_django_oauth_toolkit: StartServer, upstream: RecordingUpstream, start_proxy: StartProxy
 ) -> None:

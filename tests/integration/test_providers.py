@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 import yaml
 from emulators.processes import running
 
@@ -136,6 +137,7 @@ async def test_all_four_serve_first_and_cached_calls_with_one_token_each(
         assert not [name for name, secret in SECRETS.items() if secret in log]
 
 
+@pytest.mark.slow
 async def test_all_four_are_renewed_ahead_of_their_end_and_no_call_notices(
     start_proxy: StartProxy, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 from faults.token_server import configuration, running, surroundings
 from integration.foreign_server import require
 
@@ -169,6 +170,7 @@ async def watched(
         yield server, proxy, browser
 
 
+@pytest.mark.slow
 async def test_the_page_is_sound_and_can_be_worked_by_keyboard(tmp_path: Path) -> None:
     async with watched(tmp_path) as (_, proxy, browser):
         await assert_sound(browser, proxy, tmp_path / "status-light.png", "All 3 tokens live")
@@ -204,6 +206,7 @@ async def test_on_paper_the_dark_scheme_is_light(tmp_path: Path) -> None:
         assert inks[0] == inks[1]
 
 
+@pytest.mark.slow
 async def test_an_outage_and_its_end_show_by_themselves(tmp_path: Path) -> None:
     async with (
         watched(tmp_path, lifetime_seconds=2) as (server, proxy, browser),

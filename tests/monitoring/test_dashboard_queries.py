@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 from monitoring.dashboard import QUERIES, VARIABLES, filled_in
 from monitoring.prometheus_server import Door, scraping
 
@@ -86,6 +87,7 @@ async def states_seen(prometheus: Prometheus, began_at: float, ended_at: float) 
     return set(numbers(await prometheus.range(query.filled_in(RATE_INTERVAL), began_at, ended_at)))
 
 
+@pytest.mark.slow
 async def test_each_query_has_an_answer_once_the_demonstration_was_scraped(tmp_path: Path) -> None:
     """One test, so that the demonstration runs once; it names every query that has none."""
     async with Door().open() as door, scraping(door.address, tmp_path) as prometheus:
