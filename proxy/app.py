@@ -233,7 +233,7 @@ class App:
         )
         for name in self._config.upstreams:
             self._files.remove(f"upstreams.{name}.tls")
-        left, self._tokens = self._tokens, self._tokens.reconfigured(config)
+        left, self._tokens = self._tokens, self._tokens.reconfigured(config, kept)
         lanes = self._gateway.reconfigure(config, self._tokens)
         self._watch_upstreams(config)
         self._contexts.keep(

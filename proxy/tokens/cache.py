@@ -91,13 +91,12 @@ class TokenCache:
             and self._clients[audience.client] == config.clients[audience.client]
         }
 
-    def reconfigured(self, config: Config) -> TokenCache:
+    def reconfigured(self, config: Config, kept: Collection[str]) -> TokenCache:
         """Return the cache of another configuration; then `start` it.
 
-        What is `unchanged` keeps its token, the rest is `retired`. The telemetry has to know the
-        audiences that are new.
+        What is `kept`, of that which is `unchanged`, keeps its token, the rest is `retired`. The
+        telemetry has to know the audiences that are new.
         """
-        kept = self.unchanged(config)
         new = copy.copy(self)
         ways = new._hold(  # noqa: SLF001 - one of us
             config, {name: self._holdings[name] for name in kept}

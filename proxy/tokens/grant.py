@@ -72,7 +72,7 @@ def read_answer(
             retry_after_seconds=retry_after_seconds,
         )
     if 400 <= status <= 499:
-        error = _members(body).get("error")
+        error = members_of(body).get("error")
         raise FetchFailed(
             Fault.GRANT_REFUSED,
             "refused",
@@ -100,11 +100,8 @@ def credential(grant: Grant, *, header: str, scheme: str | None) -> Token:
     return Token(header=header.encode("ascii"), credential=value.encode("ascii"))
 
 
-def lifetime_from_jwt(access_token: str, wall_now: float) -> float | None:
-    """Return the seconds to a JWT's own `exp`; None if the token is no JWT that says so.
-
-    Unverified, and good enough: a lifetime is no claim about who anybody is.
-    """
+def claims_of(access_token: str) -> dict[str, Any] | None:
+    """Return a JWT's claims, unverified; None if it is none that can be read."""
     parts = access_token.split(".")
     if len(parts) != 3:
         return None
@@ -113,7 +110,15 @@ def lifetime_from_jwt(access_token: str, wall_now: float) -> float | None:
         claims = json.loads(payload)
     except (binascii.Error, ValueError, RecursionError):
         return None
-    expiry = claims.get("exp") if isinstance(claims, dict) else None
+    return claims if isinstance(claims, dict) else None
+
+
+def lifetime_from_jwt(access_token: str, wall_now: float) -> float | None:
+    """Return the seconds to a JWT's own `exp`; None if the token is no JWT that says so.
+
+    Unverified, and good enough: a lifetime is no claim about who anybody is.
+    """
+    expiry = (claims_of(access_token) or {}).get("exp")
     if isinstance(expiry, bool) or not isinstance(expiry, int | float):
         return None
     if isinstance(expiry, float) and not math.isfinite(expiry):
@@ -185,7 +190,7 @@ def _json_object(body: bytes, secrets: tuple[str, ...]) -> dict[str, Any]:
     return answer
 
 
-def _members(body: bytes) -> dict[str, Any]:
+def members_of(body: bytes) -> dict[str, Any]:
     """Return the members of a failure's body; none if it is no JSON object."""
     try:
         answer = json.loads(body.decode("utf-8", "replace"))
@@ -196,7 +201,7 @@ def _members(body: bytes) -> dict[str, Any]:
 
 def _said(body: bytes, secrets: tuple[str, ...]) -> str:
     """Return the answer's own words, without anything that may be a token."""
-    answer = _members(body)
+    answer = members_of(body)
     if not answer:
         return cleaned(body.decode("utf-8", "replace"), secrets)
     words = [f"{name}: {answer[name]}" for name in _WORDS if isinstance(answer.get(name), str)]

@@ -185,7 +185,7 @@ class ClientExamination:
             granted,
             scheme,
             fetched.lifetime_seconds,
-            token_facts.claims_of(granted.access_token),
+            grant.claims_of(granted.access_token),
             secrets,
         )
         self.tokens[name].set_result(Held(fetched.token, facts))

@@ -7,12 +7,12 @@ one that is given everywhere else.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.commands.doctor.report import Check
 from proxy.config.proof import CERTIFICATE, PROOF_OF
 from proxy.errors import ADVICE, Fault
+from proxy.tokens.grant import members_of
 
 if TYPE_CHECKING:
     from proxy.config.client import Client
@@ -92,7 +92,7 @@ def _refused(
     name = audience.client
     section = ("clients", name)
     status = 0 if answer is None else answer.status
-    members = {} if answer is None else _members(answer.body)
+    members = {} if answer is None else members_of(answer.body)
     match members.get("error"):
         case "invalid_client":
             return _wrong_credential(name, client, failure)
@@ -249,11 +249,3 @@ def _not_reached(name: str, client: Client, failure: FetchFailed) -> Advice:
             (*section, "tls", "certificate_file"),
         )
     return Advice(ADVICE[failure.error.code], address_key(name, client))
-
-
-def _members(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}

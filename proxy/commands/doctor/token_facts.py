@@ -6,9 +6,6 @@ secret. Claims are read without looking at the signature: they explain, they pro
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,19 +57,6 @@ class TokenFacts:
             return f"{', '.join(parts)}; no JWT that can be read"
         told = [f"{name}={claim}" for name in CLAIMS if (claim := self.claim(name)) is not None]
         return f"{', '.join(parts)}; JWT with {' '.join(told) or 'none of the claims shown here'}"
-
-
-def claims_of(access_token: str) -> dict[str, Any] | None:
-    """Return a JWT's claims, unverified; None if it is none."""
-    parts = access_token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = json.loads(payload)
-    except (binascii.Error, ValueError, RecursionError):
-        return None
-    return claims if isinstance(claims, dict) else None
 
 
 def shown(text: str, secrets: tuple[str, ...]) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.commands.doctor.token_facts import TokenFacts, claims_of, oddities, shown
+from proxy.commands.doctor.token_facts import TokenFacts, oddities, shown
 from proxy.config.schema import Audience
+from proxy.tokens.grant import claims_of
 from proxy.tokens.outcome import Grant
 
 NOW = 1_760_000_000.0
